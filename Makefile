@@ -1,0 +1,48 @@
+# `make demo` and `make test` are all a newcomer needs; each does its own set-up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+
+.PHONY: help setup demo test lint format proto bench lock clean
+
+help:
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+setup: $(STAMP) ## create .venv with the pinned dependencies and this project
+
+$(STAMP): requirements.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+
+demo: setup ## everything on this machine with the sandbox; ends with a table and demo-report.json
+	$(BIN)/smsbridge demo
+
+test: setup ## all tests
+	$(BIN)/python -m pytest
+
+lint: setup ## style, types, import contracts, generated stubs fresh
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/repo
+
+format: setup ## sort imports and format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+proto: setup ## write the stubs from proto/
+	$(BIN)/python proto/generate.py
+
+bench: setup ## measure; prints a table and writes bench-report.json
+	$(BIN)/python -m bench
+
+lock: ## pin the dependencies again (needs uv)
+	uv pip compile pyproject.toml --extra dev --generate-hashes --no-header --no-annotate --no-emit-index-url --universal \
+		--python-version 3.11 --output-file requirements.lock
+
+clean: ## remove what was made here
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
