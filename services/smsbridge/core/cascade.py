@@ -1,0 +1,39 @@
+"""Cascades: by which channels, in which order, a message is tried.
+
+Profile `guide` falls back inside SMSC: one attempt. Profile `http` has no fallback: each leg is an attempt of
+our own.
+"""
+
+from dataclasses import dataclass
+
+from smsbridge.core.message import Channel, Route
+from smsbridge.core.provider import Profile, Routing
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One attempt to be. `wait_seconds`: how long it may take before the next leg starts; 0 for the last."""
+
+    channel: Channel
+    wait_seconds: int = 0
+    native: bool = False  # SMSC itself falls back to SMS after wait_seconds
+
+
+def plan(route: Route, routing: Routing, profile: Profile, *, wait_seconds: int = 0) -> tuple[Leg, ...]:
+    """The legs of a message; `wait_seconds` above 0 replaces the routing's own Viber time-out."""
+    if route is Route.SMS:
+        return (Leg(Channel.SMS),)
+    if route is Route.VIBER:
+        return (Leg(Channel.VIBER),)
+    wait = wait_seconds or routing.viber_timeout_seconds
+    if profile is Profile.GUIDE:
+        return (Leg(Channel.VIBER, wait_seconds=wait, native=True),)
+    first, *rest = routing.order
+    return (Leg(first, wait_seconds=wait), *(Leg(channel) for channel in rest[:1]))
+
+
+def without_viber(legs: tuple[Leg, ...]) -> tuple[Leg, ...]:
+    """The same message for a number that prefers SMS. A route of Viber alone is left as it was asked for."""
+    if len(legs) == 1 and not legs[0].native:
+        return legs
+    return (Leg(Channel.SMS),)
