@@ -1,0 +1,1 @@
+"""SMSC.ru: its calls, its codes, its callbacks. The vendor's words stop here."""

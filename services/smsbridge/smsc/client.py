@@ -1,0 +1,118 @@
+"""The client of SMSC.ru: one per process, for all accounts.
+
+Everything is a POST with a form, credentials in the body. It never repeats a request by itself; the one
+exception is a backup host, and only where provably nothing left us. When to ask again is the roles' business.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from urllib.parse import urlsplit
+
+import structlog
+
+from smsbridge.smsc import answers, errors, reading, transport, values, wire
+from smsbridge.smsc.account import Account, Profile
+
+logger = structlog.get_logger()
+
+
+def _backup_hosts() -> Mapping[str, tuple[str, ...]]:
+    return {"https://smsc.ru": ("https://www2.smsc.ru",)}
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    total_timeout_seconds: float = 20.0  # of a send, over all hosts; a lease outlasts it by 10 s
+    connect_timeout_seconds: float = 5.0  # name, connection and TLS of one host
+    status_timeout_seconds: float = 10.0  # of a question: status, balance, price
+    keep_alive_seconds: float = 4.0  # shorter than servers' usual 5 s and more, or they close while we write
+    max_answer_bytes: int = 1024 * 1024  # a hundred numbers take about 10 KB
+    # Base URL -> others of the same service, for profile http; www2 is the one that SMSC documents.
+    backup_hosts: Mapping[str, tuple[str, ...]] = field(default_factory=_backup_hosts)
+
+
+class SmscClient:
+    def __init__(self, settings: ClientSettings) -> None:
+        self._settings = settings
+        self._transport = transport.Transport(
+            connect_timeout_seconds=settings.connect_timeout_seconds,
+            keep_alive_seconds=settings.keep_alive_seconds,
+            max_answer_bytes=settings.max_answer_bytes,
+        )
+
+    async def close(self) -> None:
+        await self._transport.close()
+
+    async def send(
+        self, account: Account, body: bytes, *, before_first_byte: Callable[[], None] | None = None
+    ) -> answers.SendAnswer:
+        """Posts a form made by `wire.encode`. Never raises for what SMSC or the network did.
+
+        `before_first_byte` runs on a connected socket just before the request is written; if it raises,
+        nothing is written and the answer is `Unsent("aborted")`. Over all hosts it takes
+        `total_timeout_seconds` at most.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._settings.total_timeout_seconds
+        form = wire.with_credentials(account, body)
+        reason = "connect_timeout"
+        for base_url in self._hosts(account):
+            try:
+                raw = await self._transport.post(
+                    account.url("send", base_url=base_url),
+                    form,
+                    timeout_seconds=max(0.0, deadline - loop.time()),
+                    before_first_byte=before_first_byte,
+                )
+            except transport.Broken as exc:
+                return answers.Unknown(exc.reason)
+            except transport.NotSent as exc:
+                reason = exc.reason
+                logger.info("smsc_send_not_sent", host=urlsplit(base_url).hostname, reason=reason)
+                if reason == "aborted" or loop.time() >= deadline:
+                    break
+            else:
+                return reading.read_send(account.profile, values.decode(raw), wire.numbers_in(body))
+        return answers.Unsent(reason)
+
+    async def status(
+        self, account: Account, pairs: Sequence[tuple[str, str]], *, details: bool = False
+    ) -> list[answers.StatusAnswer]:
+        """The state of every (smsc_id, MSISDN), in order. `details` asks for HLR's country, operator and
+        region too.
+
+        Raises `SmscAway` where not every pair was answered for, `SmscRejected` for an error code (9: asked
+        too often).
+        """
+        if not pairs:
+            return []
+        text = await self._ask(account, "status", wire.encode_status(pairs, details=details))
+        return reading.read_statuses(text, pairs)
+
+    async def balance(self, account: Account) -> answers.Balance:
+        """Raises as `status` does."""
+        return reading.read_balance(await self._ask(account, "balance", wire.encode_balance()))
+
+    async def cost(self, account: Account, *, msisdn: str, text: str) -> Decimal:
+        """The price of one SMS, in roubles; nothing is sent. Profile http only. Raises as `status` does."""
+        form = wire.encode_cost(account, phone=msisdn, text=text)
+        return reading.read_cost(await self._ask(account, "send", form))
+
+    def _hosts(self, account: Account) -> tuple[str, ...]:
+        base_url = account.base_url.rstrip("/")
+        if account.profile is not Profile.HTTP:
+            return (base_url,)
+        return (base_url, *self._settings.backup_hosts.get(base_url, ()))
+
+    async def _ask(self, account: Account, script: str, form: bytes) -> str:
+        try:
+            raw = await self._transport.post(
+                account.url(script),
+                wire.with_credentials(account, form),
+                timeout_seconds=self._settings.status_timeout_seconds,
+            )
+        except (transport.NotSent, transport.Broken) as exc:
+            raise errors.SmscAway(exc.reason) from exc
+        return values.decode(raw)

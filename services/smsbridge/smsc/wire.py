@@ -1,0 +1,82 @@
+"""Requests to SMSC as bytes: one door for both profiles.
+
+What `encode` makes is stored with the intent and repeated byte by byte after a silence; so it depends on
+nothing but its arguments, and credentials are no part of it: the client adds them when it posts.
+"""
+
+from collections.abc import Sequence
+from urllib.parse import parse_qsl, urlencode
+
+from smsbridge.core import errors
+from smsbridge.smsc import wire_guide, wire_http
+from smsbridge.smsc.account import Account, Profile
+from smsbridge.smsc.request import SendRequest
+
+__all__ = [
+    "SendRequest",
+    "can_mix_texts",
+    "encode",
+    "encode_balance",
+    "encode_cost",
+    "encode_status",
+    "numbers_in",
+    "with_credentials",
+]
+
+
+def can_mix_texts(profile: Profile, text: str = "") -> bool:
+    """True where one request may carry different texts and `text`, unchanged, may be one of them."""
+    return profile is Profile.HTTP and wire_http.fits_list(text)
+
+
+def encode(account: Account, request: SendRequest) -> bytes:
+    """The form of one send, without credentials. Equal input makes equal bytes.
+
+    Raises `InputError` for what the profile cannot say: a defect of the caller, never of a message.
+    """
+    request.check()
+    wire = wire_http if account.profile is Profile.HTTP else wire_guide
+    return _form(wire.send_fields(request, sender_id=request.sender_id or account.sender_id))
+
+
+def encode_status(pairs: Sequence[tuple[str, str]], *, details: bool = False) -> bytes:
+    """The question for (id, MSISDN) pairs in list form; a trailing comma forces it for a single pair too."""
+    tail = "," if len(pairs) == 1 else ""
+    fields = [
+        ("id", ",".join(smsc_id for smsc_id, _ in pairs) + tail),
+        ("phone", ",".join(phone for _, phone in pairs) + tail),
+        ("fmt", "3"),
+        ("charset", "utf-8"),
+    ]
+    return _form([*fields, ("all", "2")] if details else fields)
+
+
+def encode_balance() -> bytes:
+    return _form([("fmt", "3"), ("cur", "1"), ("charset", "utf-8")])
+
+
+def encode_cost(account: Account, *, phone: str, text: str) -> bytes:
+    """A price question. Profile `guide` has none: there the same form might be sent for real."""
+    if account.profile is not Profile.HTTP:
+        raise errors.InputError("profile guide has no price question", field="api")
+    return _form(wire_http.cost_fields(phone=phone, text=text, sender_id=account.sender_id))
+
+
+def numbers_in(body: bytes) -> tuple[str, ...]:
+    """The MSISDNs of a form made by `encode`, in order."""
+    fields = dict(parse_qsl(body.decode("ascii"), keep_blank_values=True))
+    if "list" in fields:
+        return tuple(record.split(":", 1)[0] for record in fields["list"].split("\n"))
+    return tuple(fields["phones"].split(","))
+
+
+def with_credentials(account: Account, body: bytes) -> bytes:
+    """The form as it is posted. In the body, never in the URL."""
+    if account.api_key:
+        return body + b"&" + _form([("apikey", account.api_key)])
+    return body + b"&" + _form([("login", account.login), ("psw", account.password)])
+
+
+def _form(fields: list[tuple[str, str]]) -> bytes:
+    # A lone surrogate, which JSON can carry, becomes a question mark: no encoding has it.
+    return urlencode(fields, encoding="utf-8", errors="replace").encode("ascii")

@@ -1,0 +1,81 @@
+"""Status, balance and price: what is asked, and what is raised where no answer comes."""
+
+from decimal import Decimal
+
+import pytest
+from smsbridge.core.errors import InputError
+from smsbridge.smsc import errors
+from smsbridge.smsc.account import Profile
+from smsbridge.smsc.answers import Balance, StatusAnswer
+
+from tests.wire.smsc_server import (
+    OK,
+    PHONE,
+    account,
+    answer,
+    closed_port,
+    connected,
+    reset,
+    running,
+    silence,
+)
+
+
+async def test_questions_are_posts_too():
+    states = answer(b'[{"status":1,"id":"01J","phone":"79991234567"}]')
+    balance, cost = answer(b'{"balance":"178,10"}'), answer(b'{"cost":"1.40"}')
+    async with running(states, balance, cost) as far, connected() as client:
+        to = account(far.url, Profile.HTTP)
+        assert await client.status(to, [("01J", PHONE)]) == [StatusAnswer("01J", PHONE, 1)]
+        assert await client.balance(to) == Balance(Decimal("178.10"))
+        assert await client.cost(to, msisdn=PHONE, text="x") == Decimal("1.40")
+        assert await client.status(to, []) == []
+    assert [line for line, _, _ in far.requests] == [
+        "POST /sys/status.php HTTP/1.1",
+        "POST /sys/balance.php HTTP/1.1",
+        "POST /sys/send.php HTTP/1.1",
+    ]
+    assert all(body.endswith(b"&login=acme&psw=secret-word") for _, _, body in far.requests)
+    assert b"cost=1&" in far.requests[2][2]
+
+
+async def test_profile_guide_is_never_asked_for_a_price():
+    async with running(answer(OK)) as far, connected() as client:
+        with pytest.raises(InputError):
+            await client.cost(account(far.url), msisdn=PHONE, text="x")
+        assert far.requests == []
+
+
+AWAY = [
+    (answer(b"", status="500 Oops"), "http_500"),
+    (answer(b"", status="302 Found", head="Location: /\r\n"), "redirect"),
+    (answer(b"<html>"), "html"),
+    (answer(b""), "empty"),
+    (answer(b"[]"), "short"),
+    (reset, "reset"),
+    (silence, "timeout"),
+]
+
+
+@pytest.mark.parametrize(("behaviour", "reason"), AWAY, ids=[row[1] for row in AWAY])
+async def test_a_status_question_without_an_answer(behaviour, reason):
+    async with running(behaviour) as far, connected(status_timeout_seconds=0.3) as client:
+        with pytest.raises(errors.SmscAway) as away:
+            await client.status(account(far.url), [("01J", PHONE)])
+    assert away.value.reason == reason
+    assert PHONE not in str(away.value)
+
+
+async def test_a_status_question_that_is_refused():
+    too_often = answer(b'{"error":"duplicate request, wait a minute","error_code":9}')
+    async with running(too_often) as far, connected() as client:
+        with pytest.raises(errors.SmscRejected) as refusal:
+            await client.status(account(far.url), [("01J", PHONE)])
+    assert refusal.value.error_code == 9
+
+
+async def test_a_question_where_nobody_listens():
+    async with connected() as client:
+        with pytest.raises(errors.SmscAway) as away:
+            await client.balance(account(f"http://127.0.0.1:{closed_port()}"))
+    assert away.value.reason == "connect_refused"
