@@ -1,0 +1,55 @@
+"""What a token may do in its portal, and the proof that a pair handed to us is worth keeping.
+
+Storing it, and taking it over from an event or a frame, is done elsewhere.
+"""
+
+import hmac
+
+from smsbridge.bitrix24 import answers, client, errors, inbound, limiter, oauth
+
+
+async def is_admin(api: client.PortalApi) -> bool:
+    """Whether the token's user is an administrator: only his token may update every message's status."""
+    answer = await api.call("user.admin", priority=limiter.Priority.TOKENS)
+    return answer.result is True
+
+
+async def scopes(api: client.PortalApi) -> frozenset[str]:
+    """The application's scopes, as the portal granted them."""
+    answer = await api.call("scope", priority=limiter.Priority.TOKENS)
+    if isinstance(answer.result, str):
+        return inbound.split_scope(answer.result)
+    return frozenset(answers.text_of(scope) for scope in answers.as_list(answer.result))
+
+
+async def is_installed(api: client.PortalApi) -> bool:
+    """False until an application with pages has called installFinish; no events come till then."""
+    answer = await api.call("app.info", priority=limiter.Priority.TOKENS)
+    installed = answers.as_map(answer.result).get("INSTALLED")
+    return installed is True or answers.text_of(installed).lower() in {"1", "y", "true"}
+
+
+async def ensure_event(api: client.PortalApi, *, event: str, handler: str) -> bool:
+    """Binds `event` to `handler` unless it is; True where it was bound now."""
+    bound = await api.call("event.get", priority=limiter.Priority.TOKENS)
+    for item in answers.as_list(bound.result):
+        entry = answers.as_map(item)
+        same_event = answers.text_of(entry.get("event")).upper() == event.upper()
+        if same_event and answers.text_of(entry.get("handler")) == handler:
+            return False
+    await api.call("event.bind", {"event": event, "handler": handler}, priority=limiter.Priority.TOKENS)
+    return True
+
+
+def check_owner(info: oauth.AppInfo, *, client_id: str, member_id: str = "") -> None:
+    """Raises PortalRefused unless the OAuth host's word names our application and the expected portal.
+    Not InstallationBroken: anybody may post a pair, and a false one breaks nothing.
+
+    An empty `member_id` accepts any portal: the first installation of an application whose Secret names none.
+    """
+    if not info.client_id or not hmac.compare_digest(info.client_id.encode(), client_id.encode()):
+        raise errors.PortalRefused("the token belongs to another application; check clientId in the Secret")
+    if not info.member_id or (
+        member_id and not hmac.compare_digest(info.member_id.encode(), member_id.encode())
+    ):
+        raise errors.PortalRefused("the token belongs to another portal; install the application in this one")
