@@ -1,0 +1,1 @@
+"""Takes messages, groups them into batches, sends each once, settles what is uncertain."""

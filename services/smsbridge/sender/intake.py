@@ -1,0 +1,106 @@
+"""From what was asked for to a message in the store: number, route, legs, group. Pure functions."""
+
+import hashlib
+from dataclasses import asdict
+
+from smsbridge.core import cascade, text
+from smsbridge.core.message import Channel, Lane, Reason, TokenCheck
+from smsbridge.core.provider import Profile, Provider
+from smsbridge.rpc.message import Outgoing
+from smsbridge.sender import numbers
+from smsbridge.smsc import account as smsc_account
+from smsbridge.smsc import wire
+from smsbridge.store import outbox, scripts
+
+_HTTP_LIFE_MOST_SECONDS = 86400  # `valid` takes up to 24 hours
+
+
+def message_id_of(message: Outgoing) -> str:
+    """The portal's message_id, else one that follows from the caller's key: a repeat is known again."""
+    if message.message_id:
+        return message.message_id
+    return hashlib.sha256(f"{message.report_to}\0{message.dedupe_key}".encode()).hexdigest()[:32]
+
+
+def group_of(
+    provider: Provider, lane: Lane, legs: tuple[cascade.Leg, ...], attempt: int, body: str
+) -> outbox.Group:
+    """The group of attempt `attempt` (1 is the first leg) of a message with text `body`."""
+    leg = legs[attempt - 1]
+    batching = provider.batching
+    profile = smsc_account.Profile(provider.account.profile)
+    life = 0 if leg.native or not leg.wait_seconds else min(leg.wait_seconds, _HTTP_LIFE_MOST_SECONDS)
+    return outbox.Group(
+        lane=lane.value,
+        channel=leg.channel.value,
+        native_wait=leg.wait_seconds if leg.native else 0,
+        valid_seconds=life,
+        sender=provider.account.sender_id,
+        max=batching.max_numbers,
+        linger=batching.interactive_linger_ms if lane is Lane.INTERACTIVE else batching.linger_ms,
+        th="" if wire.can_mix_texts(profile, body) else text.digest(body),
+    )
+
+
+def prepare(message: Outgoing, provider: Provider, *, default_region: str) -> outbox.NewMessage:
+    """Never raises for a message's content: what cannot be sent is taken, and fails with a reason."""
+    msisdn = numbers.normalise(message.recipient, default_region=default_region)
+    chosen, rule = provider.routing.choose(
+        origin=message.origin, document_type=message.document_type, text=message.text, msisdn=msisdn
+    )
+    route = message.route or chosen
+    legs = cascade.plan(
+        route, provider.routing, Profile(provider.account.profile), wait_seconds=message.wait_seconds
+    )
+    lane = Lane.of(message.origin)
+    reason = _unsendable(message, provider, msisdn)
+    group = group_of(provider, lane, legs, 1, message.text)
+    validity = provider.validity
+    seconds = validity.bulk_seconds if lane is Lane.BULK else validity.interactive_seconds
+    return outbox.NewMessage(
+        mid=message_id_of(message),
+        to=msisdn,
+        th=text.digest(message.text),
+        text="" if reason else message.text,
+        org=message.origin.value,
+        lane=lane.value,
+        rep=message.report_to.value,
+        tok=message.event_token,
+        route=route.value,
+        legs=dump_legs(legs),
+        rule=rule if message.route is None else "",
+        doc=message.document_type,
+        trace=message.trace_id,
+        acc=message.accepted_at_ms,
+        exp=message.accepted_at_ms + seconds * 1000,
+        seg=text.segments(message.text),
+        nx="1" if len(legs) > 1 else "0",
+        ch=legs[0].channel.value,
+        gid=group.gid,
+        gi=group.dump(),
+        fail=reason.value if reason else "",
+        hold=message.token_digest if message.token_check is TokenCheck.MISMATCH else "",
+    )
+
+
+def dump_legs(legs: tuple[cascade.Leg, ...]) -> str:
+    return scripts.encode([asdict(leg) for leg in legs])
+
+
+def load_legs(dumped: str) -> tuple[cascade.Leg, ...]:
+    return tuple(
+        cascade.Leg(Channel(leg["channel"]), leg["wait_seconds"], leg["native"])
+        for leg in scripts.decode(dumped)
+    )
+
+
+def _unsendable(message: Outgoing, provider: Provider, msisdn: str) -> Reason | None:
+    if message.code and message.code.lower() != provider.code.lower():
+        return Reason.FOREIGN_CODE
+    if not msisdn:
+        return Reason.BAD_NUMBER
+    if not message.text.strip():
+        return Reason.EMPTY_TEXT
+    if len(message.text) > text.MAX_CHARACTERS:
+        return Reason.TEXT_TOO_LONG
+    return None

@@ -1,0 +1,73 @@
+"""The sender's metrics. Labels are bounded: providers, channels, lanes and fixed words."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_PROVIDER = ("namespace", "provider")
+
+
+class SenderMetrics:
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.batch_numbers = Counter(
+            "smsbridge_batch_numbers",
+            "Numbers in requests to send.php, by result of the request.",
+            (*_PROVIDER, "channel", "result"),
+            registry=registry,
+        )
+        self.batches = Counter(
+            "smsbridge_batches",
+            "Requests to send.php, by result.",
+            (*_PROVIDER, "channel", "result"),
+            registry=registry,
+        )
+        self.batch_size = Histogram(
+            "smsbridge_batch_size_numbers",
+            "Numbers in one request to send.php.",
+            _PROVIDER,
+            buckets=(1, 2, 5, 10, 25, 50, 75, 99, 100),
+            registry=registry,
+        )
+        self.send_seconds = Histogram(
+            "smsbridge_send_duration_seconds",
+            "How long send.php took to answer.",
+            _PROVIDER,
+            registry=registry,
+        )
+        self.queue_depth = Gauge(
+            "smsbridge_queue_depth_messages",
+            "Messages waiting to be claimed.",
+            (*_PROVIDER, "lane"),
+            registry=registry,
+        )
+        self.oldest = Gauge(
+            "smsbridge_queue_oldest_age_seconds",
+            "Age of the oldest waiting message, counted from the door.",
+            (*_PROVIDER, "lane"),
+            registry=registry,
+        )
+        self.uncertain = Gauge(
+            "smsbridge_uncertain_batches",
+            "Batches whose outcome is being settled.",
+            _PROVIDER,
+            registry=registry,
+        )
+        self.settled = Counter(
+            "smsbridge_uncertain_settled",
+            "Steps that settled uncertain batches: adopted, repeated, split, held.",
+            (*_PROVIDER, "how"),
+            registry=registry,
+        )
+        self.paused = Gauge(
+            "smsbridge_account_paused",
+            "1 while the provider's account is paused for the reason.",
+            (*_PROVIDER, "reason"),
+            registry=registry,
+        )
+        self.submitted = Counter(
+            "smsbridge_submitted_messages",
+            "Messages taken, by result.",
+            (*_PROVIDER, "result"),
+            registry=registry,
+        )
+        self.loop_errors = Counter(
+            "smsbridge_loop_errors", "Steps of background loops that failed.", ("loop",), registry=registry
+        )

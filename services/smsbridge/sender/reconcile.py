@@ -1,0 +1,161 @@
+"""Settles uncertain batches by asking SMSC what became of (client id, phone). Guarantees 5.
+
+Nothing is repeated before `not found` was heard as often as the rules want, and never on an account that has
+not proved that status.php finds an accepted client id.
+"""
+
+from typing import Any
+
+import structlog
+from ulid import ULID
+
+from smsbridge.core import errors
+from smsbridge.core.message import Lane
+from smsbridge.core.provider import Provider
+from smsbridge.sender import effects
+from smsbridge.sender.care import AccountCare
+from smsbridge.sender.metrics import SenderMetrics
+from smsbridge.sender.sending import Sending
+from smsbridge.sender.settings import SenderSettings
+from smsbridge.smsc import account as smsc_account
+from smsbridge.store import account as store_account
+from smsbridge.store import outbox
+
+log = structlog.get_logger()
+
+_LATE_ASKS = (
+    3  # `not found` so often, and late_repeat_seconds, before a repeat without SMSC's duplicate guard
+)
+_EARLY_ASKS = 2
+
+
+class Reconciler:
+    def __init__(
+        self,
+        settings: SenderSettings,
+        *,
+        outbox_: outbox.Outbox,
+        accounts: store_account.Accounts,
+        care: AccountCare,
+        sending: Sending,
+        metrics: SenderMetrics,
+    ) -> None:
+        self._settings = settings
+        self._outbox = outbox_
+        self._accounts = accounts
+        self._care = care
+        self._sending = sending
+        self._metrics = metrics
+
+    async def step(self, provider: Provider) -> float | None:
+        """Settles one batch if one is due. Seconds until the next may be, None for the usual pause."""
+        found = await self._outbox.take_uncertain(
+            provider.uid, owner=str(ULID()), lease_ms=self._settings.lease_ms
+        )
+        if isinstance(found, int):
+            return None if found < 0 else min(found / 1000, self._settings.idle_seconds)
+        await self._settle(provider, found)
+        return 0.0
+
+    async def _settle(self, provider: Provider, batch: outbox.Uncertain) -> None:
+        account = smsc_account.of(provider.account)
+        if account.key != batch.account_key:
+            # The resource names another account now: what the old one did cannot be asked there.
+            await self._again(provider, batch, self._settings.unproved_ask_seconds, "account_changed")
+            return
+        pairs = [(batch.client_id, msisdn) for _, msisdn in batch.members]
+        readings = await self._care.status(account, pairs)
+        if readings is None:
+            await self._again(provider, batch, self._settings.ask_again_seconds, "status_unanswered")
+            return
+        by_ref = {ref: reading for (ref, _), reading in zip(batch.members, readings, strict=True)}
+        adopted, refused, unknown = effects.found_in_status(by_ref, batch.client_id)
+        if adopted or refused:
+            await self._adopt(provider, batch, adopted, refused)
+        elif unknown:
+            await self._not_found(provider, account, batch)
+
+    async def _adopt(
+        self,
+        provider: Provider,
+        batch: outbox.Uncertain,
+        adopted: list[dict[str, Any]],
+        refused: list[dict[str, Any]],
+    ) -> None:
+        verdict = {
+            "kind": "found",
+            "members": adopted,
+            "refused": refused,
+            "ids": effects.new_ids(),
+            "ask_in_ms": int(self._settings.second_ask_seconds * 1000),
+        }
+        await self._write(provider, batch, verdict)
+        self._count(provider, "adopted" if adopted else "split")
+
+    async def _not_found(
+        self, provider: Provider, account: smsc_account.Account, batch: outbox.Uncertain
+    ) -> None:
+        asks = batch.not_found + 1
+        since = batch.since_post_ms / 1000
+        settings = self._settings
+        proved = (await self._accounts.state(account.key)).status_proved
+        if not proved:
+            self._count(provider, "held")
+            await self._again(provider, batch, settings.unproved_ask_seconds, "status_unproved")
+            return
+        early = asks >= _EARLY_ASKS and since < settings.repeat_within_seconds and not batch.partial
+        late = asks >= _LATE_ASKS and since >= settings.late_repeat_seconds
+        if early or late:
+            await self._repeat(provider, account, batch)
+            return
+        wait = settings.second_ask_seconds
+        if asks >= _EARLY_ASKS:
+            wait = max(settings.ask_again_seconds, settings.late_repeat_seconds - since)
+        await self._write(provider, batch, {"kind": "not_found", "ask_in_ms": int(wait * 1000)})
+
+    async def _repeat(
+        self, provider: Provider, account: smsc_account.Account, batch: outbox.Uncertain
+    ) -> None:
+        seconds = (self._settings.post_total_ms + self._settings.margin_ms) / 1000
+        interactive = batch.group.lane == Lane.INTERACTIVE
+        if await self._care.stopped_seconds() > 0:
+            await self._write(provider, batch, self._not_found_verdict(1.0))
+            return
+        try:
+            permit = await self._accounts.take(account.key, "send", seconds=seconds, interactive=interactive)
+        except store_account.NoPermit:
+            await self._write(provider, batch, self._not_found_verdict(1.0))
+            return
+        try:
+            begun = await self._outbox.begin_repeat(
+                provider.uid,
+                op=str(ULID()),
+                batch=batch,
+                lease_ms=self._settings.lease_ms,
+                fresh_client_id=str(ULID()),
+            )
+            if begun.get("stale") or begun.get("rest"):
+                return
+            self._count(provider, "repeated")
+            log.warning("batch_repeated", provider=provider.name, client_id=batch.client_id)
+            await self._sending.repeat(provider, batch)
+        finally:
+            await self._accounts.give_back(account.key, "send", permit)
+
+    @staticmethod
+    def _not_found_verdict(in_seconds: float) -> dict[str, Any]:
+        return {"kind": "not_found", "ask_in_ms": int(in_seconds * 1000)}
+
+    async def _again(self, provider: Provider, batch: outbox.Uncertain, seconds: float, why: str) -> None:
+        await self._write(provider, batch, {"kind": "again", "ask_in_ms": int(seconds * 1000), "why": why})
+
+    async def _write(self, provider: Provider, batch: outbox.Uncertain, verdict: dict[str, Any]) -> None:
+        op = str(ULID())
+        try:
+            await self._outbox.settle(provider.uid, op=op, batch=batch, verdict=verdict)
+        except errors.StoreAway:
+            # Once more with the same id; failing that the batch's lease ends and it is asked about again.
+            await self._outbox.settle(provider.uid, op=op, batch=batch, verdict=verdict)
+
+    def _count(self, provider: Provider, how: str) -> None:
+        self._metrics.settled.labels(provider.namespace, provider.name, how).inc()

@@ -1,0 +1,1 @@
+"""Valkey: connection, scripts, and one module per owner of data."""

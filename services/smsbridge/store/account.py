@@ -1,0 +1,187 @@
+"""What all roles and replicas share about one SMSC account: permits, (phone, text) holds, pause, questions.
+
+Account tag. A permit is for one request and ends by itself with that request's deadline (guarantees 10).
+"""
+
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from ulid import ULID
+
+from smsbridge.core import errors
+from smsbridge.store import connection, scripts, tags
+
+
+class AccountLimits(BaseModel):
+    """Requests at a time, over all roles and replicas; together under SMSC's 15."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sends: int = Field(8, ge=1, description="Sends at a time.")
+    interactive_sends: int = Field(2, ge=0, description="Of these, kept free for interactive messages.")
+    status: int = Field(3, ge=1, description="status.php at a time.")
+    hlr: int = Field(2, ge=1, description="HLR look-ups at a time.")
+    info: int = Field(1, ge=1, description="balance.php and info.php at a time.")
+    asks: int = Field(
+        4, ge=1, description="Status questions a window for one message (SMSC allows 5 a minute)."
+    )
+    asks_window_ms: int = Field(60_000, ge=1, description="The window of status questions (ms).")
+    hold_ms: int = Field(
+        65_000, ge=0, description="A (phone, text) pair is held so long after its POST ended (ms)."
+    )
+
+
+class NoPermit(errors.Away):
+    """`wait_ms`: when to ask again; `why`: permits, proving, too_many, or the pause's reason."""
+
+    code = "NoPermit"
+
+    def __init__(self, why: str, wait_ms: int) -> None:
+        super().__init__(f"no permit for this account now: {why}")
+        self.why = why
+        self.wait_ms = wait_ms
+
+
+@dataclass(frozen=True, slots=True)
+class AccountState:
+    pause: str = ""
+    next_probe_at_ms: int = 0
+    balance: Decimal | None = None
+    status_proved: bool = False
+
+
+class Accounts:
+    def __init__(self, store: connection.Store, limits: AccountLimits) -> None:
+        self._store = store
+        self.limits = limits
+
+    async def _run(self, name: str, key: str, *args: Any) -> Any:
+        return await self._store.run(name, tags.account(key), *args)
+
+    async def take(
+        self, key: str, kind: str, *, seconds: float, interactive: bool = False, paused_too: bool = False
+    ) -> str:
+        """A permit's id for a request of `kind` (send, status, hlr, info). Raises NoPermit."""
+        limits = self.limits
+        most = {"send": limits.sends, "status": limits.status, "hlr": limits.hlr, "info": limits.info}[kind]
+        share = most - limits.interactive_sends if kind == "send" and not interactive else most
+        permit = str(ULID())
+        answer = await self._run(
+            "permit", key, permit, kind, int(seconds * 1000), most, max(1, share), "0" if paused_too else "1"
+        )
+        if not answer.get("ok"):
+            raise NoPermit(answer["why"], int(answer["wait_ms"]))
+        return permit
+
+    async def give_back(self, key: str, kind: str, permit: str) -> None:
+        async with connection.translated():
+            await self._store.redis.zrem(f"{tags.account(key)}permits:{kind}", permit)
+
+    @asynccontextmanager
+    async def permit(
+        self, key: str, kind: str, *, seconds: float, paused_too: bool = False
+    ) -> AsyncIterator[None]:
+        """Holds a permit for one request. Raises NoPermit where none is free or the account is paused."""
+        permit = await self.take(key, kind, seconds=seconds, paused_too=paused_too)
+        try:
+            yield
+        finally:
+            await self.give_back(key, kind, permit)
+
+    async def hold(
+        self, key: str, client_id: str, pairs: Sequence[tuple[str, str]], *, life_ms: int
+    ) -> list[int]:
+        """Holds (phone, text) pairs for a composition: 0 where held, else ms until the other's hold ends."""
+        answer = await self._run(
+            "holds", key, client_id, life_ms, scripts.encode([_digest(*pair) for pair in pairs])
+        )
+        return [int(wait) for wait in answer]
+
+    async def end_hold(
+        self, key: str, client_id: str, pairs: Sequence[tuple[str, str]], *, taken: bool
+    ) -> None:
+        rest = self.limits.hold_ms if taken else 0
+        await self._run("end_holds", key, client_id, rest, scripts.encode([_digest(*pair) for pair in pairs]))
+
+    async def may_ask(self, key: str, pairs: Sequence[tuple[str, str]]) -> list[bool]:
+        """Counts a status question for each (id, msisdn) before it is made; False where it must not be."""
+        digests = scripts.encode([_digest(*pair) for pair in pairs])
+        return list(await self._run("asks", key, self.limits.asks, self.limits.asks_window_ms, digests))
+
+    async def pause(self, key: str, reason: str, *, first_probe_seconds: float) -> bool:
+        """True where it was not paused for this reason before."""
+        answer = await self._run("pause", key, reason, int(first_probe_seconds * 1000))
+        return bool(answer["new"])
+
+    async def probe_due(self, key: str, *, lease_seconds: float) -> dict[str, Any]:
+        """{"reason", "step", "balance", "money_seen"} where a probe is ours to make, else {"next_ms"}."""
+        answer: dict[str, Any] = await self._run("probe", key, int(lease_seconds * 1000))
+        return answer
+
+    async def schedule_probe(self, key: str, *, in_seconds: float) -> None:
+        async with connection.translated():
+            seconds, micros = await self._store.redis.time()
+            at = int(seconds * 1000 + micros / 1000 + in_seconds * 1000)
+            await self._store.redis.hset(f"{tags.account(key)}state", "until", at)
+
+    async def resume(self, key: str) -> None:
+        """The account may send again; one request goes alone until it succeeds."""
+        await self._set(key, {"pause": "", "until": 0, "step": 0, "warm": "0"})
+
+    async def succeeded(self, key: str) -> None:
+        await self._set(key, {"warm": "1"})
+
+    async def cool(self, key: str) -> None:
+        """After a start or a changed Secret one request goes alone until it succeeds."""
+        await self._set(key, {"warm": "0"})
+
+    async def back_off(self, key: str, *, seconds: float) -> None:
+        """Too many connections: no send for so long."""
+        async with connection.translated():
+            now, micros = await self._store.redis.time()
+        await self._set(key, {"back_off": int(now * 1000 + micros / 1000 + seconds * 1000)})
+
+    async def prove_status(self, key: str) -> None:
+        await self._set(key, {"proved": "1"})
+
+    async def saw_balance(self, key: str, balance: Decimal) -> None:
+        await self._set(key, {"balance": str(balance)})
+
+    async def stopped_at(self, key: str, balance: Decimal) -> None:
+        """What the balance was when SMSC said that there was no money: only more than that lets it go on."""
+        await self._set(key, {"money_seen": str(balance)})
+
+    async def forget_stop(self, key: str) -> None:
+        async with connection.translated():
+            await self._store.redis.hdel(f"{tags.account(key)}state", "money_seen")
+
+    async def fingerprint(self, key: str, fingerprint: str) -> bool:
+        """Remembers the credentials' fingerprint; True where it changed."""
+        name = f"{tags.account(key)}state"
+        async with connection.translated():
+            old = await self._store.redis.hget(name, "print")
+            await self._store.redis.hset(name, "print", fingerprint)
+        return old is not None and old.decode() != fingerprint
+
+    async def state(self, key: str) -> AccountState:
+        names = ("pause", "until", "balance", "proved")
+        async with connection.translated():
+            values = await self._store.redis.hmget(f"{tags.account(key)}state", names)
+        pause, until, balance, proved = [v.decode() if v else "" for v in values]
+        return AccountState(
+            pause, int(until or 0) if pause else 0, Decimal(balance) if balance else None, proved == "1"
+        )
+
+    async def _set(self, key: str, values: dict[str, Any]) -> None:
+        async with connection.translated():
+            await self._store.redis.hset(f"{tags.account(key)}state", mapping=values)
+
+
+def _digest(one: str, two: str) -> str:
+    """A key must not show a phone or a text."""
+    return hashlib.blake2b(f"{one}\0{two}".encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

@@ -1,0 +1,82 @@
+#!lua flags=allow-oom
+-- portal tag
+-- What an answer of the portal told about its limits. ARGV[1] JSON {seen, method, operating, reset_at, window, cap,
+-- back_off, back_off_most, overload}: `reset_at` in unix seconds, the last three in ms. Keys as in limiter_acquire.lua,
+-- and  flags: hash, conditions by the time they began.
+-- `seen`: operating | rate_limited | overloaded | operating_time_over
+local o = cjson.decode(ARGV[1])
+local at = now()
+local KEPT = 86400  -- seconds that a learned limit counts
+
+local function buckets()
+  local flat, list_, sum = redis.call('HGETALL', T .. 'ob:' .. o.method), {}, 0
+  for i = 1, #flat, 2 do
+    local reset, seconds = num(flat[i]), num(flat[i + 1])
+    if reset * 1000 <= at then
+      redis.call('HDEL', T .. 'ob:' .. o.method, flat[i])
+    else
+      list_[#list_ + 1] = { reset = reset, seconds = seconds, name = flat[i] }
+      sum = sum + seconds
+    end
+  end
+  table.sort(list_, function(x, y) return x.reset < y.reset end)
+  return list_, sum
+end
+
+-- The portal has forgotten more than we thought: the oldest goes first.
+local function forget(list_, surplus)
+  for _, bucket in ipairs(list_) do
+    if surplus <= 0 then return end
+    local less = math.min(surplus, bucket.seconds)
+    surplus = surplus - less
+    redis.call('HSET', T .. 'ob:' .. o.method, bucket.name, bucket.seconds - less)
+  end
+end
+
+local function operating()
+  local meta, key = T .. 'om:' .. o.method, T .. 'ob:' .. o.method
+  local list_, sum = buckets()
+  local reset = o.reset_at or math.floor(at / 1000) + o.window
+  local newest = list_[#list_] and list_[#list_].reset or 0
+  local more = o.operating - sum
+  local flight = redis.call('LPOP', T .. 'of:' .. o.method)
+  if more > 0 then
+    redis.call('HINCRBYFLOAT', key, string.format('%d', reset), more)
+    local commands = flight and num(string.sub(flight, 1, string.find(flight, '|', 1, true) - 1)) or 0
+    if commands > 0 then
+      local old, new = redis.call('HGET', meta, 'cost'), more / commands
+      redis.call('HSET', meta, 'cost', old and num(old) * 0.7 + new * 0.3 or new)
+    end
+  elseif reset > newest then
+    forget(list_, -more)
+  end
+  redis.call('HSET', T .. 'bk', 'fails', 0)
+  redis.call('HDEL', T .. 'flags', 'overload')
+  local learned = redis.call('HGET', meta, 'learned_at')
+  if learned and at - num(learned) > KEPT * 1000 then redis.call('HDEL', meta, 'limit', 'learned_at') end
+end
+
+local function over()
+  local meta = T .. 'om:' .. o.method
+  local _, sum = buckets()
+  local until_ = o.reset_at and o.reset_at * 1000 or at + 60000
+  redis.call('HSET', meta, 'stop', math.max(until_, at + 1000))
+  redis.call('DEL', T .. 'of:' .. o.method)
+  -- Its limit is lower than we thought, as far as we have seen enough of it.
+  if sum >= 10 then redis.call('HSET', meta, 'limit', sum, 'learned_at', at) end
+  redis.call('HSETNX', T .. 'flags', 'operating_time_over', at)
+end
+
+if o.seen == 'operating' then operating()
+elseif o.seen == 'operating_time_over' then over()
+elseif o.seen == 'overloaded' then
+  redis.call('HSET', T .. 'bk', 'blocked', at + o.overload)
+  redis.call('HSETNX', T .. 'flags', 'overload', at)
+elseif o.seen == 'rate_limited' then
+  local fails = redis.call('HINCRBY', T .. 'bk', 'fails', 1)
+  local pause = math.min(o.back_off * 2 ^ math.min(fails - 1, 20), o.back_off_most)
+  redis.call('HSET', T .. 'bk', 'level', o.cap, 'at', at, 'rest', at + pause)
+else
+  error('observe: nothing that is known was seen')
+end
+return '1'

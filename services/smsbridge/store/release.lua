@@ -1,0 +1,27 @@
+-- provider tag
+-- Some or all members of a batch that has no intent leave it. ARGV: client id, owner, JSON list of
+-- {ref, delay_ms, why} to put back, or {ref, gid, gi, ch, legs, nx} to enter another group.
+-- Answers {left = how many stay}, or {refused = true} where the batch is no longer the owner's.
+local cid, owner, moves = ARGV[1], ARGV[2], cjson.decode(ARGV[3])
+local key = T .. 'b:' .. cid
+local v = redis.call('HMGET', key, 'st', 'owner', 'members')
+if v[1] ~= 'claimed' or v[2] ~= owner then return cjson.encode({ refused = true }) end
+local gone = {}
+for _, m in ipairs(moves) do gone[m.ref] = m end
+local left = {}
+for _, member in ipairs(list(v[3])) do
+  local m = gone[member.ref]
+  if not m then
+    left[#left + 1] = member
+  else
+    local mid, k = split_ref(member.ref)
+    if m.gid then
+      local p = 'a' .. k .. ':'
+      redis.call('HSET', T .. 'm:' .. mid, p .. 'gid', m.gid, p .. 'gi', m.gi, p .. 'ch', m.ch, 'legs', m.legs, 'nx', m.nx)
+      event(mid, 'rerouted', { channel = m.ch, why = m.why })
+    end
+    back(mid, k, m.delay_ms or 0, m.why)
+  end
+end
+shrink(cid, left)
+return cjson.encode({ left = #left })

@@ -1,0 +1,98 @@
+"""Loads the Lua scripts and runs them: one round trip each, by digest.
+
+A script is its own file behind a shared one: `prelude.lua` (provider tag; `prelude_batch.lua` too where it
+ends a batch) or `prelude_tag.lua` (any other tag). The times that scripts need are written in front as
+constants, so that every process of a deployment runs the same text.
+"""
+
+import hashlib
+import json
+from importlib import resources
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class StoreTimes(BaseModel):
+    """Times that scripts need. Every process of a deployment must have the same."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    op_kept_ms: int = Field(
+        900_000, description="How long the answer of an operation is kept for its repeat (ms)."
+    )
+    record_kept_ms: int = Field(
+        15 * 86_400_000, description="A message's record and story, after it is final (ms)."
+    )
+    text_kept_ms: int = Field(
+        86_400_000, description="A text, after the last message that uses it is final (ms)."
+    )
+    dedupe_kept_ms: int = Field(
+        30 * 86_400_000, description="How long a repeated message_id is recognised (ms)."
+    )
+    portal_quiet_ms: int = Field(
+        10_000,
+        description="Nothing is written to the portal so soon after acceptance: its own SENT would win (ms).",
+    )
+    portal_queued_after_ms: int = Field(
+        60_000, description="The portal is told `queued` where a message has waited so long (ms)."
+    )
+    portal_flight_ms: int = Field(
+        70_000, description="An unanswered portal write rests so long before the newest is written (ms)."
+    )
+    first_poll_ms: int = Field(
+        60_000, description="SMSC is asked so long after acceptance, then doubling (ms)."
+    )
+    poll_most_ms: int = Field(3_600_000, description="The longest pause between two questions (ms).")
+    close_extra_ms: int = Field(86_400_000, description="An attempt closes so long after its validity (ms).")
+    close_most_ms: int = Field(72 * 3_600_000, description="The latest close, counted from acceptance (ms).")
+    token_hold_ms: int = Field(
+        900_000,
+        description="A message with a foreign application token is held so long, then compared again (ms).",
+    )
+
+
+EVENTS_KEPT = 50
+FINAL_RANK = 5  # core.delivery.FINAL_RANK; a test compares the two
+
+
+class ScriptText:
+    """The text and digest of one script."""
+
+    __slots__ = ("sha", "text")
+
+    def __init__(self, name: str, times: StoreTimes) -> None:
+        folder = resources.files("smsbridge.store")
+        body = (folder / f"{name}.lua").read_text(encoding="utf-8")
+        flags, body = _take_flags(body)
+        shared = "\n".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in _preludes(body))
+        constants = {**{k.upper(): v for k, v in times.model_dump().items()}, "EVENTS_KEPT": EVENTS_KEPT}
+        constants["FINAL_RANK"] = FINAL_RANK
+        head = "\n".join(f"local {name} = {value}" for name, value in constants.items())
+        self.text = f"{flags}{head}\n{shared}\n{body}"
+        self.sha = hashlib.sha1(self.text.encode()).hexdigest()  # noqa: S324 - EVALSHA's own digest
+
+
+def _preludes(body: str) -> tuple[str, ...]:
+    """Which shared files stand in front; a script's first line says what it works on."""
+    for part in ("batch", "delivery"):
+        if body.startswith(f"-- provider tag, {part}"):
+            return "prelude", f"prelude_{part}"
+    return ("prelude",) if body.startswith("-- provider tag") else ("prelude_tag",)
+
+
+def _take_flags(body: str) -> tuple[str, str]:
+    """A first line `#!lua flags=...` stays first."""
+    if not body.startswith("#!"):
+        return "", body
+    flags, _, rest = body.partition("\n")
+    return flags + "\n", rest
+
+
+def encode(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def decode(answer: bytes | str | None) -> Any:
+    """What a script answered as JSON; None for nothing."""
+    return None if answer is None else json.loads(answer)

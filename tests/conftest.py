@@ -1,0 +1,53 @@
+"""What all tests share: one real Valkey for the session, an empty one for each test."""
+
+import asyncio
+import contextlib
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from smsbridge.store import connection, embedded
+
+
+class _Server:
+    """Keeps the bundled server running for synchronous fixtures."""
+
+    def __init__(self, directory: Path) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._stack = contextlib.AsyncExitStack()
+        running = embedded.running(directory, settings=embedded.EmbeddedSettings(maxmemory_mb=1024))
+        self.valkey = self._loop.run_until_complete(self._stack.enter_async_context(running))
+
+    def stop(self) -> None:
+        self._loop.run_until_complete(self._stack.aclose())
+        self._loop.close()
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[embedded.EmbeddedValkey]:
+    """The bundled server, with fsync at every write, for the whole session."""
+    with tempfile.TemporaryDirectory(prefix="smsbridge-test-") as directory:
+        server = _Server(Path(directory))
+        try:
+            yield server.valkey
+        finally:
+            server.stop()
+
+
+def store_settings(valkey: embedded.EmbeddedValkey, **changes: object) -> connection.StoreSettings:
+    return connection.StoreSettings.model_validate(
+        {"url": valkey.url, "password": valkey.password, **changes}
+    )
+
+
+@pytest.fixture
+async def store(valkey: embedded.EmbeddedValkey) -> AsyncIterator[connection.Store]:
+    """An empty store with the default times."""
+    made = connection.Store.connect(store_settings(valkey))
+    await made.redis.flushall()
+    try:
+        yield made
+    finally:
+        await made.close()

@@ -1,0 +1,120 @@
+"""A whole sender against the sandbox's SMSC, with a real store, real gRPC and short times.
+
+The sandbox's windows are shortened by the same measure: a duplicate is one for a second, not for a minute.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from smsbridge.core.provider import Provider
+from smsbridge.rpc import clients
+from smsbridge.runtime import rpc
+from smsbridge.sandbox import server
+from smsbridge.sandbox.settings import AccountSettings, SandboxSettings, Timing
+from smsbridge.sandbox.settings import Profile as SandboxProfile
+from smsbridge.sender import role
+from smsbridge.sender.settings import SenderSettings
+from smsbridge.smsc.client import ClientSettings, SmscClient
+from smsbridge.store import account, connection, installations, keyring, registry, tags
+
+KEYRING = keyring.Keyring([bytes(range(32))])
+NOWHERE = "127.0.0.1:9"
+
+SHORT: dict[str, Any] = {
+    "listen": "127.0.0.1:0",
+    "lease_ms": 2_400,
+    "post_total_ms": 500,
+    "margin_ms": 300,
+    "idle_seconds": 0.05,
+    "unsent_delay_seconds": 0.1,
+    "unsent_delay_most_seconds": 0.3,
+    "second_ask_seconds": 0.2,
+    "repeat_within_seconds": 1.6,
+    "late_repeat_seconds": 3.0,
+    "ask_again_seconds": 0.3,
+    "unproved_ask_seconds": 0.2,
+    "proof_delays_seconds": (0.05, 0.2, 0.5),
+    "login_probes_seconds": (0.3, 0.6, 1.0),
+    "money_probe_seconds": 0.2,
+    "blocked_seconds": (0.8, 1.5),
+    "too_many_seconds": 0.1,
+    "held_check_seconds": 0.1,
+    "upkeep_seconds": 0.05,
+}
+LIMITS = account.AccountLimits(asks=4, asks_window_ms=400, hold_ms=2_200)
+
+
+def sandbox_settings(**account_changes: Any) -> SandboxSettings:
+    common = {"duplicate_window_seconds": 2.0, "limit_window_seconds": 0.4, **account_changes}
+    timing = Timing(handover_seconds=0.02, delivery_seconds=0.05, jitter_seconds=0.02)
+    return SandboxSettings(
+        accounts=[
+            AccountSettings(login="guide", password="secret-guide", timing=timing, **common),
+            AccountSettings(
+                login="http", password="secret-http", profile=SandboxProfile.HTTP, timing=timing, **common
+            ),
+        ]
+    )
+
+
+@dataclass(slots=True)
+class Sender:
+    role: role.Role
+    client: clients.SenderClient
+    store: connection.Store
+    sandbox: server.Sandbox
+
+    def account(self, login: str = "guide") -> Any:
+        return self.sandbox.smsc.accounts[login]
+
+    async def state_of(self, uid: str, message_id: str) -> dict[str, str]:
+        found = await self.store.redis.hgetall(f"{tags.provider(uid)}m:{message_id}")
+        return {key.decode(): value.decode() for key, value in found.items()}
+
+
+@contextlib.asynccontextmanager
+async def running(
+    store: connection.Store,
+    sandbox: server.Sandbox,
+    *providers: Provider,
+    monotonic: Callable[[], float] = time.monotonic,
+    **changes: Any,
+) -> AsyncIterator[Sender]:
+    book = registry.Registry(store, KEYRING)
+    for provider in providers:
+        await book.put(provider)
+    view = registry.RegistryView(store, KEYRING, poll_seconds=0.1)
+    await view.start()
+    settings = SenderSettings.model_validate({**SHORT, **changes})
+    total = settings.post_total_ms / 1000
+    made = role.Role(
+        settings,
+        store=store,
+        registry=view,
+        installations=installations.Installations(store, KEYRING),
+        endpoints=rpc.Endpoints(sender=NOWHERE, status=NOWHERE, hlr=NOWHERE),
+        limits=LIMITS,
+        client=SmscClient(ClientSettings(total_timeout_seconds=total, connect_timeout_seconds=total)),
+        metrics=CollectorRegistry(),
+    )
+    await made.start()
+    channel = rpc.channel(made.address)
+    try:
+        yield Sender(made, clients.SenderClient(channel), store, sandbox)
+    finally:
+        await channel.close(None)
+        await made.stop()
+        await view.stop()
+
+
+async def until(condition: Callable[[], Awaitable[bool]], *, seconds: float = 15.0) -> None:
+    """Waits for a state; how long it takes is not asserted, only that it comes."""
+    async with asyncio.timeout(seconds):
+        while not await condition():
+            await asyncio.sleep(0.02)

@@ -1,0 +1,342 @@
+"""The sender from Submit to SMSC's own books: what arrives there, and how often."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from smsbridge.core.message import Origin, Route
+from smsbridge.core.provider import Batching, Prices, Profile, Provider, Routing
+from smsbridge.rpc import enums, message
+from smsbridge.rpc.enums import Submitted
+from smsbridge.sandbox import reports, server
+from smsbridge.sandbox.faults import Fault, FaultKind, StatusDown
+from smsbridge.store import connection, registry, tags
+from tests.store import messages
+from tests.wire import senders
+
+UID = messages.UID
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[server.Sandbox]:
+    async with server.Sandbox.running(senders.sandbox_settings()) as running:
+        yield running
+
+
+def provider(sandbox: server.Sandbox, **changes: Any) -> Provider:
+    login = "http" if changes.get("profile") is Profile.HTTP else "guide"
+    fields: dict[str, Any] = {"login": login, "password": f"secret-{login}", **changes}
+    return messages.provider(base_url=sandbox.smsc_url, **fields)
+
+
+async def submit(sender: senders.Sender, numbers: range, **changes: Any) -> list[Submitted | None]:
+    wanted = [messages.outgoing(n, accepted_at_ms=now_ms(), **changes) for n in numbers]
+    answers = await sender.client.submit([message.to_proto(item) for item in wanted])
+    return [enums.SUBMITTED.to_core(answer.result) for answer in answers]
+
+
+async def count(store: connection.Store, state: str) -> int:
+    return int(await store.redis.scard(f"{tags.provider(UID)}s:{state}"))
+
+
+async def finals(store: connection.Store) -> dict[str, int]:
+    found = await store.redis.hgetall(f"{tags.provider(UID)}fin")
+    return {key.decode(): int(value) for key, value in found.items() if int(value)}
+
+
+async def all_sent(sender: senders.Sender, expected: int) -> None:
+    async def done() -> bool:
+        final = sum((await finals(sender.store)).values())
+        return await count(sender.store, "sent") + final == expected
+
+    await senders.until(done)
+
+
+async def warmed(sender: senders.Sender) -> None:
+    """One message through, and status.php proved: from here on an uncertain batch may be repeated."""
+    await submit(sender, range(900, 901))
+    await all_sent(sender, 1)
+
+    async def proved() -> bool:
+        return (await sender.client.describe_queue(UID))[0].status_proved
+
+    await senders.until(proved)
+
+
+def book(sender: senders.Sender, login: str = "guide") -> Any:
+    return sender.account(login).ledger(reports.CallbackReport())
+
+
+async def test_equal_texts_make_batches_of_a_hundred(
+    store: connection.Store, sandbox: server.Sandbox
+) -> None:
+    slow = provider(sandbox, batching=Batching(linger_ms=400))
+    async with senders.running(store, sandbox, slow) as sender:
+        for start in range(0, 1000, 250):
+            assert await submit(sender, range(start, start + 250)) == [Submitted.ACCEPTED] * 250
+        await all_sent(sender, 1000)
+        ledger = book(sender)
+        assert ledger.by_numbers_per_request == {100: 10}
+        assert (ledger.messages, ledger.sent_twice) == (1000, 0)
+        assert (ledger.get_requests, ledger.secrets_in_url) == (0, 0)
+
+
+async def test_different_texts_go_as_a_list_in_profile_http(
+    store: connection.Store, sandbox: server.Sandbox
+) -> None:
+    http = provider(sandbox, profile=Profile.HTTP, batching=Batching(linger_ms=400))
+    async with senders.running(store, sandbox, http) as sender:
+        wanted = [messages.outgoing(n, text=f"Текст {n}", accepted_at_ms=now_ms()) for n in range(200)]
+        await sender.client.submit([message.to_proto(item) for item in wanted])
+        await all_sent(sender, 200)
+        ledger = book(sender, "http")
+        assert ledger.by_numbers_per_request == {100: 2}
+        assert ledger.distinct_phone_text == 200
+
+
+async def test_a_repeated_submit_sends_nothing_twice(
+    store: connection.Store, sandbox: server.Sandbox
+) -> None:
+    async with senders.running(store, sandbox, provider(sandbox)) as sender:
+        assert await submit(sender, range(5)) == [Submitted.ACCEPTED] * 5
+        assert await submit(sender, range(5)) == [Submitted.DUPLICATE] * 5
+        await all_sent(sender, 5)
+        assert book(sender).messages == 5
+
+
+UNANSWERED = [
+    Fault(kind=FaultKind.TIMEOUT_AFTER_ACCEPT, count=1, seconds=30),
+    Fault(kind=FaultKind.TIMEOUT_BEFORE_ACCEPT, count=1, seconds=30),
+    Fault(kind=FaultKind.RESET_AFTER_ACCEPT, count=1),
+    Fault(kind=FaultKind.RESET_BEFORE_ACCEPT, count=1),
+    Fault(kind=FaultKind.HTTP_502_AFTER_ACCEPT, count=1),
+    Fault(kind=FaultKind.HTTP_502_THEN_ACCEPT_AFTER, count=1, seconds=0.5),
+    Fault(kind=FaultKind.HTTP_500, count=1),
+    Fault(kind=FaultKind.HTML, count=1),
+    Fault(kind=FaultKind.HTML, count=1, accept=True),
+    Fault(kind=FaultKind.EMPTY, count=1, accept=True),
+    Fault(kind=FaultKind.NON_JSON, count=1, accept=True),
+    Fault(kind=FaultKind.REDIRECT_302, count=1),
+    Fault(kind=FaultKind.MEMBER_MISSING, count=1),
+]
+
+
+@pytest.mark.parametrize("fault", UNANSWERED, ids=lambda f: f.kind + ("+accept" if f.accept else ""))
+async def test_an_unanswered_request_is_settled_and_nothing_is_sent_twice(
+    store: connection.Store, sandbox: server.Sandbox, fault: Fault
+) -> None:
+    async with senders.running(store, sandbox, provider(sandbox, batching=Batching(linger_ms=50))) as sender:
+        await warmed(sender)
+        sender.account().faults.add(fault)
+        await submit(sender, range(3))
+        await all_sent(sender, 4)
+        ledger = book(sender)
+        assert (ledger.messages, ledger.distinct_phone_text, ledger.sent_twice) == (4, 4, 0)
+
+
+async def test_while_status_is_not_proved_an_uncertain_batch_is_held_and_shown(
+    store: connection.Store, sandbox: server.Sandbox
+) -> None:
+    async with senders.running(store, sandbox, provider(sandbox)) as sender:
+        sender.account().faults.add(Fault(kind=FaultKind.RESET_BEFORE_ACCEPT, count=1))
+        await submit(sender, range(1))
+
+        async def held() -> bool:
+            story = await store.redis.lrange(f"{tags.provider(UID)}h:{0:032x}", 0, -1)
+            return any(b"status_unproved" in event for event in story)
+
+        await senders.until(held)
+        queue = (await sender.client.describe_queue(UID))[0]
+        assert (queue.uncertain, queue.status_proved) == (1, False)
+        assert book(sender).messages == 0
+        await submit(sender, range(1, 2))  # a success proves it; then the first may be repeated
+        await all_sent(sender, 2)
+        assert (book(sender).messages, book(sender).sent_twice) == (2, 0)
+
+
+async def test_no_answer_of_status_is_no_answer(store: connection.Store, sandbox: server.Sandbox) -> None:
+    async with senders.running(store, sandbox, provider(sandbox)) as sender:
+        await warmed(sender)
+        sender.account().faults.add(Fault(kind=FaultKind.TIMEOUT_AFTER_ACCEPT, count=1, seconds=30))
+        for mode in StatusDown:
+            sender.account().faults.add(Fault(kind=FaultKind.STATUS_DOWN, count=1, mode=mode, call="status"))
+        await submit(sender, range(2))
+        await all_sent(sender, 3)
+        assert (book(sender).messages, book(sender).sent_twice) == (3, 0)
+
+
+@pytest.mark.parametrize(
+    ("ending", "reason", "failed"), [(94, "NumberRefused", 1), (95, "CannotDeliver", 1), (93, "Forbidden", 1)]
+)
+async def test_a_bad_number_fails_alone(
+    store: connection.Store, sandbox: server.Sandbox, ending: int, reason: str, failed: int
+) -> None:
+    async with senders.running(store, sandbox, provider(sandbox, batching=Batching(linger_ms=100))) as sender:
+        await submit(sender, range(8))
+        await submit(sender, range(ending, ending + 1), recipient=f"+79990005{ending:03d}")
+        await all_sent(sender, 9)
+        assert await finals(store) == {"failed": failed}
+        assert (await sender.state_of(UID, f"{ending:032x}"))["rs"] in {reason, "Forbidden", "CannotDeliver"}
+        assert book(sender).sent_twice == 0
+
+
+async def test_a_denied_text_fails_all_by_one_more_request(
+    store: connection.Store, sandbox: server.Sandbox
+) -> None:
+    async with senders.running(store, sandbox, provider(sandbox, batching=Batching(linger_ms=100))) as sender:
+        for n in range(7):
+            await submit(sender, range(n, n + 1), recipient=f"+7999000{n}096")
+        await all_sent(sender, 7)
+        assert await finals(store) == {"failed": 7}
+        assert book(sender).requests["send"]["error_6"] == 2
+
+
+async def test_without_money_messages_wait_and_go_after_a_top_up(
+    store: connection.Store, sandbox: server.Sandbox
+) -> None:
+    async with senders.running(store, sandbox, provider(sandbox)) as sender:
+        await warmed(sender)
+        sender.account().balance = type(sender.account().balance)("0.10")
+        await submit(sender, range(3))
+
+        async def paused() -> bool:
+            return (await sender.client.describe_queue(UID))[0].pause_reason == "money"
+
+        await senders.until(paused)
+        assert await count(store, "queued") + await count(store, "sending") == 3
+        asked = book(sender).requests.get("balance", {}).get("ok", 0)
+
+        async def probed() -> bool:
+            return book(sender).requests.get("balance", {}).get("ok", 0) >= asked + 2
+
+        await senders.until(probed)
+        assert book(sender).messages == 1
+        sender.account().balance = type(sender.account().balance)("1000")
+        await all_sent(sender, 4)
+        assert book(sender).sent_twice == 0
+
+
+async def test_a_wrong_password_is_tried_three_times_at_most(
+    store: connection.Store, sandbox: server.Sandbox
+) -> None:
+    wrong = provider(sandbox, password="wrong")
+    async with senders.running(store, sandbox, wrong, login_probes_seconds=(0.05, 0.05)) as sender:
+        await submit(sender, range(2))
+
+        async def three() -> bool:
+            return sandbox.smsc.guard.wrong_logins == 3
+
+        await senders.until(three)
+        await asyncio.sleep(0.5)  # ten probes' time
+        assert await three()
+        assert await count(store, "queued") == 2
+        right = replace(wrong, account=replace(wrong.account, password="secret-guide"))
+        await registry.Registry(store, senders.KEYRING).put(right, generation=2)
+        await asyncio.sleep(0.3)  # the sender follows the registry
+        await store.redis.delete(f"{tags.EGRESS}auth")  # half an hour later
+        await all_sent(sender, 2)
+
+
+async def test_interactive_messages_do_not_wait_for_a_broadcast(
+    store: connection.Store, sandbox: server.Sandbox
+) -> None:
+    both = provider(sandbox, batching=Batching(linger_ms=60_000, interactive_linger_ms=0))
+    async with senders.running(store, sandbox, both) as sender:
+        await submit(sender, range(99))
+        await submit(sender, range(200, 201), origin=Origin.CARD)
+        await all_sent(sender, 1)
+        assert await count(store, "queued") == 99
+
+
+async def test_a_pause_stops_sending_not_accepting(store: connection.Store, sandbox: server.Sandbox) -> None:
+    halted = provider(sandbox, paused=True)
+    async with senders.running(store, sandbox, halted) as sender:
+        assert await submit(sender, range(3)) == [Submitted.ACCEPTED] * 3
+        assert (await sender.client.describe_queue(UID))[0].pause_reason == "paused"
+        assert book(sender).messages == 0
+        await registry.Registry(store, senders.KEYRING).put(replace(halted, paused=False), generation=2)
+        await all_sent(sender, 3)
+
+
+async def test_a_removed_provider_fails_what_waits(store: connection.Store, sandbox: server.Sandbox) -> None:
+    gone = provider(sandbox, paused=True)
+    async with senders.running(store, sandbox, gone) as sender:
+        await submit(sender, range(3))
+        await registry.Registry(store, senders.KEYRING).tombstone(gone)
+
+        async def failed() -> bool:
+            return await finals(store) == {"failed": 3}
+
+        await senders.until(failed)
+        assert await submit(sender, range(5, 6)) == [Submitted.UNKNOWN_PROVIDER]
+
+
+async def test_the_same_text_to_the_same_phone_waits_for_the_duplicate_guard(
+    store: connection.Store, sandbox: server.Sandbox
+) -> None:
+    async with senders.running(store, sandbox, provider(sandbox)) as sender:
+        await submit(sender, range(1, 3), recipient="+79990000001")
+        await all_sent(sender, 2)
+        ledger = book(sender)
+        assert ledger.requests["send"] == {"ok": 2}
+        assert ledger.messages == 2
+
+
+async def test_a_frozen_sender_writes_nothing(store: connection.Store, sandbox: server.Sandbox) -> None:
+    """It stands still between intent and first byte: it must give up, and the batch goes on."""
+    async with senders.running(store, sandbox, provider(sandbox)) as sender:
+        await warmed(sender)
+        sender.role._sending._monotonic = iter_clock(0.0, 5.0, 5.0, 5.0)
+        await submit(sender, range(1))
+        await all_sent(sender, 2)
+        assert (book(sender).messages, book(sender).sent_twice) == (2, 0)
+
+
+def iter_clock(*first: float) -> Any:
+    """A clock that says `first`, then the true time."""
+    left = list(first)
+    return lambda: left.pop(0) if left else time.monotonic()
+
+
+async def test_nobody_at_smsc_is_waited_for(store: connection.Store, sandbox: server.Sandbox) -> None:
+    nobody = provider(sandbox)
+    nobody = replace(nobody, account=replace(nobody.account, base_url="http://127.0.0.1:9"))
+    async with senders.running(store, sandbox, nobody) as sender:
+        await submit(sender, range(2))
+
+        async def tried() -> bool:
+            story = await store.redis.lrange(f"{tags.provider(UID)}h:{0:032x}", 0, -1)
+            return sum(b"connect_refused" in event for event in story) >= 3
+
+        await senders.until(tried)
+        assert await count(store, "queued") + await count(store, "sending") == 2
+
+
+async def test_a_cascade_in_profile_guide_is_one_request(
+    store: connection.Store, sandbox: server.Sandbox
+) -> None:
+    cascade = provider(sandbox, routing=Routing(route=Route.CASCADE, viber_timeout_seconds=60))
+    async with senders.running(store, sandbox, cascade) as sender:
+        await submit(sender, range(2))
+        await all_sent(sender, 2)
+        assert book(sender).by_channel == {"cascade": 2}
+
+
+async def test_prices_are_estimated_where_smsc_tells_none(
+    store: connection.Store, sandbox: server.Sandbox
+) -> None:
+    priced = provider(sandbox, prices=Prices(sms=Decimal("4.00")))
+    async with senders.running(store, sandbox, priced) as sender:
+        await submit(sender, range(1), text="я" * 71)
+        await all_sent(sender, 1)
+        record = await sender.state_of(UID, f"{0:032x}")
+        assert (record["a1:cost"], record["a1:est"], record["a1:cnt"]) == ("8.00", "1", "2")
