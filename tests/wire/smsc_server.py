@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+
 from smsbridge.core.message import Channel
 from smsbridge.smsc import wire
 from smsbridge.smsc.account import Account, Profile

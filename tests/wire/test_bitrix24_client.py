@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from aiohttp import test_utils, web
+
 from smsbridge.bitrix24 import batch, client, errors, limiter, transport
 from smsbridge.bitrix24.limiter import Observation, Priority, Seen
 from smsbridge.core import errors as core_errors

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from aiohttp import test_utils, web
+
 from smsbridge.bitrix24 import app, client, errors, limiter, messageservice, transport
 from smsbridge.bitrix24.messageservice import Caption, Registered
 from smsbridge.core import errors as core_errors

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from aiohttp import test_utils, web
+
 from smsbridge.bitrix24 import app, errors, oauth, transport
 
 SECRETS = ("secret1", "rt1", "at1")

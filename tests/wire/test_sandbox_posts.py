@@ -1,19 +1,11 @@
-"""What the Bitrix24 stand-in posts, when its rows appear and change, and the control API that orders it."""
+"""What the portal stand-in posts, and when its rows appear and change."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator
 from urllib.parse import parse_qs
 
-import aiohttp
 import pytest
-from aiohttp import web
 
-from smsbridge.core import errors
-from smsbridge.core.delivery import PortalStatus
-from smsbridge.core.message import Route
-from smsbridge.sandbox.client import SandboxClient, expected_portal_status
-from smsbridge.sandbox.faults import Fault, FaultKind
 from smsbridge.sandbox.orders import (
     BroadcastOrder,
     EventOrder,
@@ -23,94 +15,17 @@ from smsbridge.sandbox.orders import (
     SendOrder,
     UninstallOrder,
 )
-from smsbridge.sandbox.server import Sandbox
 from smsbridge.sandbox.settings import (
-    AccountSettings,
     ApplicationSettings,
-    PortalSettings,
-    Profile,
-    SandboxSettings,
 )
-
-DOMAIN = "example.bitrix24.ru"
-CLIENT = "local.1"
-STATUS = "messageservice.message.status.update"
-
-
-class Listener:
-    """The application's own doors: what was posted there, and what they answer."""
-
-    def __init__(self) -> None:
-        self.posts: list[tuple[str, str, str]] = []  # path, query, body
-        self.url = ""
-        self.status = 200
-        self.page = "{}"
-
-    async def take(self, request: web.Request) -> web.Response:
-        assert request.headers["Content-Type"] == "application/x-www-form-urlencoded"
-        self.posts.append(
-            (request.path, request.rel_url.raw_query_string, (await request.read()).decode("ascii"))
-        )
-        return web.Response(status=self.status, text=self.page)
-
-    @property
-    def last(self) -> str:
-        return self.posts[-1][2]
-
-    def field(self, name: str) -> str:
-        return parse_qs(self.last)[name][0]
-
-
-class World:
-    def __init__(self, sandbox: Sandbox, client: SandboxClient, listener: Listener) -> None:
-        self.sandbox = sandbox
-        self.client = client
-        self.listener = listener
-        self.token = ""
-
-    async def rest(self, method: str, **parameters: Any) -> Any:
-        url = self.sandbox.portal_url(DOMAIN) + method
-        body = {"auth": self.token} | parameters
-        async with aiohttp.ClientSession() as session, session.post(url, json=body) as response:
-            return await response.json()
-
-    async def ready(self, *, sent_after_seconds: float = 10, insert_after_seconds: float = 10) -> None:
-        """Installs the application and registers its sender."""
-        await self.client.change_portal(
-            DOMAIN, sent_after_seconds=sent_after_seconds, insert_after_seconds=insert_after_seconds
-        )
-        self.token = (await self.client.install(DOMAIN, url=self.listener.url + "/install")).access_token
-        sender = {
-            "CODE": "smsc",
-            "TYPE": "SMS",
-            "NAME": "SMSC",
-            "HANDLER": self.listener.url + "/handler?key=k",
-        }
-        assert (await self.rest("messageservice.sender.add", **sender))["result"] is True
-
-    async def status(self, message_id: str) -> str:
-        (row,) = await self.client.rows(DOMAIN, message_id=message_id)
-        return row.status
+from tests.wire import sandbox_world
+from tests.wire.sandbox_world import CLIENT, DOMAIN, STATUS, World
 
 
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
-    listener = Listener()
-    application = web.Application()
-    application.router.add_post("/{path:.*}", listener.take)
-    runner = web.AppRunner(application, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    listener.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    known = ApplicationSettings(client_id=CLIENT, client_secret="s")
-    member_id = "a223c6b3710f85df22e9377d6c4f7553"
-    portal = PortalSettings(domain=DOMAIN, member_id=member_id, applications=[known])
-    async with (
-        Sandbox.running(SandboxSettings(portals=[portal])) as sandbox,
-        SandboxClient(sandbox.control_url) as client,
-    ):
-        yield World(sandbox, client, listener)
-    await runner.cleanup()
+    async with sandbox_world.living() as world:
+        yield world
 
 
 AUTH = (
@@ -343,87 +258,3 @@ async def test_the_summary_tells_statuses_that_went_back(world: World) -> None:
     assert summary.by_ending == {"10": {"sent": 1}, "87": {"undelivered": 1}}
     traffic = await world.client.traffic(DOMAIN)
     assert (traffic.by_method[STATUS], traffic.operating_seconds[STATUS]) == (3, 0.06)
-
-
-Mistake = Callable[[SandboxClient], Awaitable[object]]
-MISTAKES: list[tuple[Mistake, str]] = [
-    (lambda c: c.send("nowhere.ru", SendOrder()), "domain: there is no portal with this domain"),
-    (lambda c: c.send(DOMAIN, SendOrder()), "client_id: the application's installation is not finished"),
-    (lambda c: c.install(DOMAIN), "url: give the URL that the provider shows as its install URL"),
-    (lambda c: c.broadcast_progress("b0"), "broadcast_id: there is no such broadcast"),
-    (lambda c: c.ledger("nobody"), "login: there is no account with this login"),
-    (
-        lambda c: c.change_account("http", no_such_setting=1),
-        "no_such_setting: Extra inputs are not permitted",
-    ),
-    (
-        lambda c: c.change_account("http", timing={"delivery_seconds": -1}),
-        "timing.delivery_seconds: Input should be greater than or equal to 0",
-    ),
-    (lambda c: c.create_account(AccountSettings(login="http")), "login: an account with this login exists"),
-    (
-        lambda c: c.portal_fault(DOMAIN, Fault(kind=FaultKind.LOSE_CALLBACKS)),
-        "kind: this fault is not one of a portal's",
-    ),
-    (
-        lambda c: c.oauth_fault(Fault(kind=FaultKind.OVERLOAD)),
-        "kind: this fault is not one of the OAuth host's",
-    ),
-    (lambda c: c.smsc_fault("http", Fault(kind=FaultKind.OVERLOAD)), "kind: this fault is not one of SMSC's"),
-]
-
-
-@pytest.mark.parametrize(("mistake", "sentence"), MISTAKES)
-async def test_a_wrong_order_is_refused_with_a_sentence(
-    world: World, mistake: Mistake, sentence: str
-) -> None:
-    with pytest.raises(errors.InputError) as caught:
-        await mistake(world.client)
-    assert str(caught.value) == sentence
-
-
-async def test_accounts_can_be_changed_and_read_over_the_control_api(world: World) -> None:
-    await world.client.create_account(AccountSettings(login="third", password="p", profile=Profile.HTTP))
-    await world.client.change_account("third", balance="10.50", prices={"sms": "1.00"})
-    await world.client.smsc_fault("third", Fault(kind=FaultKind.HTML, count=1))
-    form = {"login": "third", "psw": "p", "phones": "79990000001", "mes": "x", "fmt": "3"}
-    async with aiohttp.ClientSession() as session:
-        for kind in ("text/html", "application/json"):
-            async with session.post(world.sandbox.smsc_url + "/sys/send.php", data=form) as response:
-                assert response.content_type == kind
-    ledger = await world.client.ledger("third")
-    assert (str(ledger.balance), str(ledger.charged)) == ("9.50", "1.00")
-    assert ledger.requests == {"send": {"html": 1, "ok": 1}}
-    (sent,) = await world.client.sends("third")
-    (message,) = await world.client.messages("third", phone="+79990000001")
-    assert (sent.phones, message.smsc_id, message.kind) == (["79990000001"], "1", "sms")
-    overview = await world.client.overview()
-    assert [account["login"] for account in overview.accounts] == ["guide", "http", "third"]
-
-
-EXPECTED = [
-    # ending, route, profile, status at the end
-    ("00", Route.CASCADE, Profile.GUIDE, PortalStatus.DELIVERED),
-    ("80", Route.CASCADE, Profile.GUIDE, PortalStatus.DELIVERED),
-    ("86", Route.CASCADE, Profile.GUIDE, PortalStatus.DELIVERED),
-    ("87", Route.CASCADE, Profile.GUIDE, PortalStatus.UNDELIVERED),
-    ("89", Route.SMS, Profile.GUIDE, PortalStatus.UNDELIVERED),
-    ("91", Route.SMS, Profile.GUIDE, PortalStatus.SENT),
-    ("92", Route.SMS, Profile.GUIDE, PortalStatus.DELIVERED),
-    ("80", Route.VIBER, Profile.GUIDE, PortalStatus.UNDELIVERED),
-    ("86", Route.VIBER, Profile.GUIDE, PortalStatus.SENT),
-    ("93", Route.SMS, Profile.GUIDE, PortalStatus.FAILED),
-    ("94", Route.SMS, Profile.HTTP, PortalStatus.FAILED),
-    ("80", Route.CASCADE, Profile.HTTP, PortalStatus.DELIVERED),
-    ("85", Route.VIBER, Profile.HTTP, PortalStatus.UNDELIVERED),
-    ("86", Route.CASCADE, Profile.HTTP, PortalStatus.DELIVERED),
-    ("87", Route.CASCADE, Profile.HTTP, PortalStatus.UNDELIVERED),
-    ("89", Route.SMS, Profile.HTTP, PortalStatus.DELIVERED),
-    ("91", Route.CASCADE, Profile.HTTP, PortalStatus.SENT),
-    ("99", Route.SMS, Profile.HTTP, PortalStatus.DELIVERED),
-]
-
-
-@pytest.mark.parametrize(("ending", "route", "profile", "status"), EXPECTED)
-def test_expected_statuses(ending: str, route: Route, profile: Profile, status: PortalStatus) -> None:
-    assert expected_portal_status("+799900000" + ending, route=route, profile=profile) is status

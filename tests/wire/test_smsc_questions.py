@@ -3,11 +3,11 @@
 from decimal import Decimal
 
 import pytest
+
 from smsbridge.core.errors import InputError
 from smsbridge.smsc import errors
 from smsbridge.smsc.account import Profile
 from smsbridge.smsc.answers import Balance, StatusAnswer
-
 from tests.wire.smsc_server import (
     OK,
     PHONE,

@@ -5,10 +5,10 @@ import contextlib
 from urllib.parse import parse_qsl
 
 import pytest
+
 from smsbridge.smsc.account import Profile
 from smsbridge.smsc.answers import Accepted, Rejected, Unknown, Unsent
 from smsbridge.smsc.client import ClientSettings
-
 from tests.wire.smsc_server import (
     CHUNKED,
     OK,

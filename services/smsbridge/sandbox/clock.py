@@ -9,7 +9,7 @@ import heapq
 import itertools
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 MOSCOW = timezone(timedelta(hours=3))  # both services print Moscow's wall time
@@ -93,7 +93,3 @@ def moscow(unix_seconds: float) -> str:
 def iso(unix_seconds: float) -> str:
     """`2025-03-25T10:00:00+03:00`, as a portal prints it."""
     return datetime.fromtimestamp(int(unix_seconds), MOSCOW).isoformat()
-
-
-def utc_iso(unix_seconds: float) -> str:
-    return datetime.fromtimestamp(unix_seconds, UTC).isoformat()

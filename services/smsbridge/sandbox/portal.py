@@ -133,13 +133,13 @@ class Portal:
         self._row_numbers = itertools.count(1)
 
     def reconfigure(self, settings: PortalSettings) -> None:
-        """New limits and times; people and applications are added, never taken away."""
+        """New limits and times for what has been counted so far; people and applications are only added."""
         self.settings = settings
         self.users.update({user.user_id: user.admin for user in settings.users})
         for item in settings.applications:
             self.applications.setdefault(item.client_id, Application(item))
-        self.requests = RequestBucket(settings.requests)
-        self.operating = OperatingTime(settings.operating)
+        self.requests.limit = settings.requests
+        self.operating.limit = settings.operating
 
     def new_row(self, *, message_id: str, phone: str, origin: str, author_id: int, now: float) -> Row:
         """A row that is not in the table yet: `insert` puts it there."""

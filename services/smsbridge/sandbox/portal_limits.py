@@ -11,27 +11,27 @@ class RequestBucket:
     """Every request adds one, time drains; above the level the request is refused and adds nothing."""
 
     def __init__(self, limit: RequestLimit) -> None:
-        self._limit = limit
+        self.limit = limit
         self._level: dict[str, tuple[float, float]] = {}
 
     def admit(self, source: str, now: float) -> bool:
         level, at = self._level.get(source, (0.0, now))
-        level = max(0.0, level - (now - at) * self._limit.leak_per_second)
-        full = level + 1 > self._limit.block_above
+        level = max(0.0, level - (now - at) * self.limit.leak_per_second)
+        full = level + 1 > self.limit.block_above
         self._level[source] = (level if full else level + 1, now)
-        return not (full and self._limit.enabled)
+        return not (full and self.limit.enabled)
 
 
 class OperatingTime:
     """Execution time in a sliding window of ten buckets; checked before a call, counted after."""
 
     def __init__(self, limit: OperatingLimit) -> None:
-        self._limit = limit
+        self.limit = limit
         self._buckets: defaultdict[tuple[str, str], dict[int, float]] = defaultdict(dict)
 
     @property
     def _bucket_seconds(self) -> float:
-        return self._limit.window_seconds / _BUCKETS
+        return self.limit.window_seconds / _BUCKETS
 
     def used(self, client_id: str, method: str, now: float) -> float:
         """Seconds within the window."""
@@ -48,11 +48,11 @@ class OperatingTime:
         return int((oldest + _BUCKETS) * self._bucket_seconds) + 1
 
     def over(self, client_id: str, method: str, now: float) -> bool:
-        return self._limit.enabled and self.used(client_id, method, now) >= self._limit.limit_seconds
+        return self.limit.enabled and self.used(client_id, method, now) >= self.limit.limit_seconds
 
     def spend(self, client_id: str, method: str, now: float) -> float:
         """Counts one call and says what the window holds now, seconds."""
-        cost = self._limit.cost_ms.get(method, self._limit.default_cost_ms) / 1000
+        cost = self.limit.cost_ms.get(method, self.limit.default_cost_ms) / 1000
         buckets = self._buckets[client_id, method]
         number = int(now / self._bucket_seconds)
         buckets[number] = buckets.get(number, 0.0) + cost

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from smsbridge.core import msisdn, text
+from smsbridge.core import msisdn
 from smsbridge.sandbox import faults, phones, reports
 from smsbridge.sandbox.settings import AccountSettings, Profile
 from smsbridge.sandbox.smsc_limits import Window
@@ -169,7 +169,3 @@ def corrected(phone: str) -> str:
     if len(digits) == 10 and digits[0] == "9":
         return "7" + digits
     return digits
-
-
-def segments(body: str) -> int:
-    return text.segments(body)

@@ -1,0 +1,339 @@
+"""What strangers and broken callers send: one row each, with the exact status and what went on to the sender.
+
+A valid key and a readable message_id always give 200: Bitrix24 ignores our answer, a refusal would be a silent loss.
+"""
+
+import gzip
+import hashlib
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from smsbridge.api.v1 import types_pb2
+from smsbridge.core.provider import AccountSettings, Profile
+from smsbridge.store.connection import Store
+from tests.wire import gateway_harness as harness
+
+MIB = 1024 * 1024
+ID = harness.MESSAGE_ID
+SECRET = "callback-secret"
+SIGNED = harness.provider(
+    uid="uid-signed",
+    name="signed",
+    account=AccountSettings(profile=Profile.HTTP, login="signed", password="pw", callback_secret=SECRET),
+)
+GUIDE = harness.provider(
+    uid="uid-guide",
+    name="guide",
+    account=AccountSettings(profile=Profile.GUIDE, login="guide", password="pw"),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """`path` has {handler}, {callback} and the like for real doors; `sent` what must have reached the owner."""
+
+    name: str
+    status: int
+    path: str = "{handler}"
+    method: str = "POST"
+    body: Any = b""
+    content_type: str | None = harness.FORM
+    headers: Mapping[str, str] = field(default_factory=dict)
+    messages: int = 0
+    receipts: int = 0
+    sent: Mapping[str, Any] = field(default_factory=dict)
+    answered: Mapping[str, str] = field(default_factory=dict)
+
+
+def kept(name: str, body: Any, **sent: Any) -> Row:
+    """Accepted: 200 and handed over."""
+    return Row(name, 200, body=body, messages=1, sent=sent)
+
+
+def form(**changes: str) -> str:
+    return harness.form(**changes)
+
+
+def raw(rest: str) -> bytes:
+    return f"message_id={ID}&message_to=%2B79990000000&code=smsc&message_body=".encode() + rest.encode(
+        "latin-1"
+    )
+
+
+def as_json(**fields: Any) -> Row:
+    return Row(
+        "", 200, body=json.dumps({"message_id": ID, **fields}), content_type="application/json", messages=1
+    )
+
+
+def nested(depth: int) -> str:
+    return "x" + "[a]" * depth + "=1&"
+
+
+def signature(text: str) -> str:
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+async def chunks(size: int) -> AsyncIterator[bytes]:
+    for _ in range(size // 65_536):
+        yield b"a" * 65_536
+
+
+UNKNOWN_PATHS = [
+    Row("root", 404, path="/"),
+    Row("nothing there", 404, path="/admin"),
+    Row("metrics are internal", 404, path="/metrics", method="GET"),
+    Row("readiness is internal", 404, path="/readyz", method="GET"),
+    Row("key cut off", 404, path="/bitrix24/crm/smsc/handler", body=form()),
+    Row("empty key", 404, path="/bitrix24/crm/smsc//handler", body=form()),
+    Row("wrong key", 404, path="/bitrix24/crm/smsc/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/handler", body=form()),
+    Row("the key in capitals", 404, path="{handler:upper}", body=form()),
+    Row("a key that is no text", 404, path="/bitrix24/crm/smsc/%FF%FE%00/handler", body=form()),
+    Row("a key of another side", 404, path="{callback:as handler}", body=form()),
+    Row("unknown provider", 404, path="{handler:of nobody}", body=form()),
+    Row("a neighbour's key", 404, path="{handler:of guide for smsc}", body=form()),
+    Row("a slash too many", 404, path="{handler}/", body=form()),
+    Row("a name in capitals", 404, path="{handler:SMSC}", body=form()),
+    Row("dots in the path", 404, path="{handler}/../handler", body=form()),
+    Row("unknown door of a known key", 404, path="{handler:as unknown}", body=form()),
+    Row("robots do not exist yet", 404, path="{handler:as robots/code}", body=form()),
+    Row("hlr does not exist yet", 404, path="{handler:as hlr}", body=form()),
+]
+
+METHODS = [
+    Row("GET on the handler", 405, method="GET", answered={"Allow": "POST"}),
+    Row("HEAD on the handler", 405, method="HEAD", answered={"Allow": "POST"}),
+    Row("OPTIONS on the handler", 405, method="OPTIONS", answered={"Allow": "POST"}),
+    Row("GET on install", 405, path="{install}", method="GET", answered={"Allow": "POST"}),
+    Row("DELETE on a callback", 405, path="{callback}", method="DELETE", answered={"Allow": "GET, POST"}),
+    Row("GET with a wrong key", 404, path="{handler:upper}", method="GET"),
+]
+
+UNREADABLE = [
+    Row("an empty body", 400),
+    Row("no message_id", 400, body="message_to=%2B79990000000&message_body=x"),
+    Row("an empty message_id", 400, body="message_id=&message_to=1&message_body=x"),
+    Row("a message_id that is a list", 400, body="message_id[]=a&message_to=1"),
+    Row("a message_id with spaces", 400, body="message_id=a+b"),
+    Row("a message_id of 65 characters", 400, body="message_id=" + "a" * 65),
+    Row("a message_id with a NUL", 400, body="message_id=a%00b"),
+    Row("a message_id in Cyrillic", 400, body="message_id=%D0%B0"),
+    Row("no form at all", 400, body=b"\x00\xff\xfe=\x80&&&=&%%%"),
+    Row("JSON cut off", 400, body='{"message_id": "a"', content_type="application/json"),
+    Row("a JSON list", 400, body="[1, 2]", content_type="application/json"),
+    Row("a JSON number", 400, body="1", content_type="application/json"),
+    Row("JSON 100,000 deep", 400, body="[" * 100_000, content_type="application/json"),
+    Row("JSON without a message_id", 400, body="{}", content_type="application/json"),
+    Row("badly packed", 400, body=b"no gzip", headers={"Content-Encoding": "gzip"}),
+    Row("an install post that is none", 400, path="{install}", body="a=b"),
+    Row("an unknown event", 400, path="{events}", body="event=ONNOTHING"),
+    Row("a frame without tokens", 400, path="{install}", body="DOMAIN=x&member_id=y"),
+]
+
+FORMATS = [
+    Row("plain text", 415, body=form(), content_type="text/plain"),
+    Row("multipart", 415, body=form(), content_type="multipart/form-data; boundary=x"),
+    Row("XML", 415, body="<a/>", content_type="text/xml"),
+    Row("a content type that is none", 415, body=form(), content_type="?"),
+    Row("no content type", 200, body=form(), content_type=None, messages=1),
+    Row("an empty content type", 200, body=form(), content_type="", messages=1),
+    Row(
+        "capitals and a charset",
+        200,
+        body=form(),
+        content_type="Application/X-WWW-Form-URLencoded; charset=UTF-8",
+        messages=1,
+    ),
+]
+
+SIZES = [
+    Row("10 MB", 413, body=b"a" * (10 * MIB)),
+    Row("one byte over", 413, body=raw("a" * (MIB + 1 - len(raw("")))), messages=0),
+    Row("10 MB without a length", 413, body=lambda: chunks(10 * MIB)),
+    Row("a small post that unpacks to 10 MB", 413, body=gzip.compress(b"a" * (10 * MIB)),
+        headers={"Content-Encoding": "gzip"}),
+    Row("10 MB to a callback", 413, path="{callback}", body=b"a" * (10 * MIB)),
+    kept("exactly 1 MiB", raw("a" * (MIB - len(raw(""))))),
+    kept("10,000 keys, the id first", form() + "".join(f"&k{n}={n}" for n in range(10_000)), message_id=ID),
+    kept("10,000 keys, the id last", "".join(f"k{n}={n}&" for n in range(10_000)) + form(), message_id=ID),
+    kept("nesting 100 deep", nested(100) + form(), message_id=ID),
+    kept("a key of 10,000 characters", "k" * 10_000 + "=1&" + form(), message_id=ID),
+    replace(as_json(x={"a": {"b": [[[[[[[[[[1]]]]]]]]]]}}), name="JSON nesting beyond the limit"),
+    replace(as_json(**{f"k{n}": n for n in range(10_000)}), name="JSON with 10,000 keys"),
+]  # fmt: skip
+
+CONTENT = [
+    kept("no auth", form(**{"auth[domain]": "", "auth[member_id]": "", "auth[application_token]": ""}),
+         token_check=types_pb2.TOKEN_CHECK_ABSENT),
+    kept("a wrong token", form(**{"auth[application_token]": "0" * 32}), token_check=types_pb2.TOKEN_CHECK_MISMATCH),
+    kept("an empty token", raw("x&auth[application_token]="), token_check=types_pb2.TOKEN_CHECK_ABSENT),
+    kept("a token in Cyrillic", form(**{"auth[application_token]": "токен"}),
+         token_check=types_pb2.TOKEN_CHECK_MISMATCH),
+    kept("auth that is no map", raw("x&auth=1"), token_check=types_pb2.TOKEN_CHECK_ABSENT),
+    kept("a foreign code", form(code="another"), code="another"),
+    kept("no code", form(code=""), code=""),
+    kept("an empty text", form(**{"message_body": "", "properties[message_text]": ""}), text=""),
+    kept("20,000 characters", form(message_body="я" * 20_000), text="я" * 20_000),
+    kept("a phone `call me`", form(message_to="call me"), recipient="call me"),
+    kept("no phone", form(**{"message_to": "", "properties[phone_number]": ""}), recipient=""),
+    kept("a phone in properties only", form(message_to=""), recipient="+79990000000"),
+    kept("an unknown module", form(module_id="voting"), origin=types_pb2.ORIGIN_SERVICE),
+    kept("broken percent signs", raw("100%&x=%&y=%zz"), text="100%"),
+    kept("broken UTF-8", raw("%D0%FFok"), text="\ufffd\ufffdok"),
+    kept("a NUL", raw("a%00b"), text="a\ufffdb"),
+    kept("raw bytes", raw("\xd0\xbf"), text="п"),
+    kept("raw brackets", f"message_id={ID}&auth[application_token]={harness.TOKEN}",
+         token_check=types_pb2.TOKEN_CHECK_MATCH),
+    kept("the same key twice", form() + "&message_body=second", text="second"),
+    kept("a scalar where a map should be", form() + "&properties=1&bindings=2", message_id=ID),
+    kept("a map where a scalar should be", form() + "&message_body[a]=1", text=""),
+    replace(as_json(message_body="a\ud800b"), name="half a surrogate pair", sent={"text": "a\ufffdb"}),
+    replace(as_json(message_body="a\x00b"), name="a NUL in JSON", sent={"text": "a\ufffdb"}),
+    replace(as_json(message_body=["a"], message_to={"b": 1}), name="JSON of the wrong kinds",
+            sent={"text": "", "recipient": ""}),
+    replace(as_json(message_to=79990000000, ts=10**30), name="JSON numbers", sent={"recipient": "79990000000"}),
+]  # fmt: skip
+
+CALLBACKS = [
+    Row("an unknown id", 200, path="{callback}", body="id=404&phone=79990000000&status=1", receipts=1),
+    Row("by GET", 200, path="{callback}?id=5&phone=79990000000&status=1", method="GET", receipts=1),
+    Row("as JSON", 200, path="{callback}", body='[{"id": 1, "phone": "7999", "status": 1}, {"id": 2, "status": 3}]',
+        content_type="application/json", receipts=2),
+    Row("nothing", 200, path="{callback}"),
+    Row("nothing by GET", 200, path="{callback}", method="GET"),
+    Row("an incoming SMS", 200, path="{callback}", body="phone=79990000000&mes=hello&to=1&sms_id=1"),
+    Row("a call confirmation", 200, path="{callback}", body="phone=79990000000&waitcall=1&ts=1"),
+    Row("a status that is none", 200, path="{callback}", body="id=1&phone=7&status=delivered"),
+    Row("a status beyond any", 200, path="{callback}", body="id=1&phone=7&status=99999999999"),
+    Row("a price beyond any", 200, path="{callback}", body="id=1&phone=79990000000&status=1&cost=1e999999",
+        receipts=1, sent={"cost": ""}),
+    Row("a content type of its own", 200, path="{callback}", body="id=1&phone=7&status=1",
+        content_type="text/plain", receipts=1),
+    Row("broken JSON", 200, path="{callback}", body="{", content_type="application/json"),
+    Row("broken bytes", 200, path="{callback}", body=b"id=%FF%00&status=1&phone=%zz", receipts=1),
+    Row("signed rightly", 200, path="{callback of signed}",
+        body=f"id=1&phone=79990000000&status=1&md5={signature(f'1:79990000000:1:{SECRET}')}", receipts=1),
+    Row("signed in capitals", 200, path="{callback of signed}",
+        body=f"id=1&phone=79990000000&status=1&md5={signature(f'1:79990000000:1:{SECRET}').upper()}", receipts=1),
+    Row("signed for another status", 403, path="{callback of signed}",
+        body=f"id=1&phone=79990000000&status=1&md5={signature(f'1:79990000000:3:{SECRET}')}"),
+    Row("not signed", 403, path="{callback of signed}", body="id=1&phone=79990000000&status=1"),
+    Row("an empty signature", 403, path="{callback of signed}", body="id=1&phone=79990000000&status=1&md5="),
+    Row("one of two not signed", 403, path="{callback of signed}", content_type="application/json", body=json.dumps([
+        {"id": "1", "phone": "7999", "status": "1", "md5": signature(f"1:7999:1:{SECRET}")},
+        {"id": "2", "phone": "7999", "status": "1"},
+    ])),
+    Row("a false signature by GET", 403, path="{callback of signed}?id=1&phone=7&status=1&md5=00", method="GET"),
+    Row("a wrong key", 404, path="{callback:upper}", body="id=1&phone=7&status=1"),
+    Row("profile guide without a phone", 200, path="{callback of guide}", body="id=1&status=20", receipts=1),
+    Row("profile guide, HLR's type means nothing", 200, path="{callback of guide}",
+        body="id=1&phone=79990000000&status=1&type=4", receipts=1),
+]  # fmt: skip
+
+ROWS = [*UNKNOWN_PATHS, *METHODS, *UNREADABLE, *FORMATS, *SIZES, *CONTENT, *CALLBACKS]
+
+
+def paths(gateway: harness.Gateway) -> dict[str, str]:
+    handler, callback = gateway.path("handler"), gateway.path("callback")
+    key, callback_key = handler.split("/")[4], callback.split("/")[4]
+    nobody = harness.provider(uid="uid-nobody", name="nobody")
+    return {
+        "{handler}": handler,
+        "{install}": gateway.path("install"),
+        "{events}": gateway.path("events"),
+        "{callback}": callback,
+        "{callback of signed}": gateway.path("callback", SIGNED),
+        "{callback of guide}": gateway.path("callback", GUIDE),
+        "{handler:upper}": handler.replace(key, key.upper()),
+        "{callback:upper}": callback.replace(callback_key, callback_key.upper()),
+        "{callback:as handler}": gateway.path("handler", key=callback_key),
+        "{handler:of nobody}": gateway.path("handler", nobody),
+        "{handler:of guide for smsc}": gateway.path(
+            "handler", key=gateway.path("handler", GUIDE).split("/")[4]
+        ),
+        "{handler:SMSC}": handler.replace("/smsc/", "/SMSC/"),
+        "{handler:as unknown}": handler.replace("/handler", "/unknown"),
+        "{handler:as robots/code}": handler.replace("/handler", "/robots/code"),
+        "{handler:as hlr}": handler.replace("/handler", "/hlr"),
+    }
+
+
+def located(path: str, known: Mapping[str, str]) -> str:
+    for name, real in known.items():
+        path = path.replace(name, real)
+    assert "{" not in path
+    return path
+
+
+async def send(gateway: harness.Gateway, row: Row) -> tuple[int, Mapping[str, str], str]:
+    url = f"http://{gateway.role.address}{located(row.path, paths(gateway))}"
+    body: Callable[[], Any] = row.body if callable(row.body) else lambda: row.body
+    headers = {**row.headers, **({} if row.content_type is None else {"Content-Type": row.content_type})}
+    skip = ["Content-Type"] if row.content_type is None else []
+    packed = {"compress": None} if "Content-Encoding" in headers else {}
+    timeout = aiohttp.ClientTimeout(total=20)
+    async with aiohttp.ClientSession(timeout=timeout, skip_auto_headers=skip) as session:
+        answer = session.request(
+            row.method, _exactly(url), data=body(), headers=headers, allow_redirects=False, **packed
+        )
+        async with answer as response:
+            return response.status, response.headers, await response.text()
+
+
+def _exactly(url: str) -> Any:
+    """As it is written: no dots resolved, no percent signs touched."""
+    from yarl import URL
+
+    return URL(url, encoded=True)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+async def test_row(stage: "Stage", row: Row) -> None:
+    owners, gateway = stage
+    status, headers, text = await send(gateway, row)
+    assert status == row.status
+    assert {name: headers.get(name) for name in row.answered} == row.answered
+    assert text == ("{}" if status == 200 else "")
+    assert (len(owners.sender.items), len(owners.status.items)) == (row.messages, row.receipts)
+    for item in [*owners.sender.items, *owners.status.items][:1]:
+        assert {name: getattr(item, name) for name in row.sent} == row.sent
+    # It still works.
+    assert (await gateway.post("handler", harness.form("afterwards")))[0] == 200
+    assert owners.sender.items[-1].message_id == "afterwards"
+
+
+def test_there_are_many_rows_and_no_two_of_a_name() -> None:
+    assert len({row.name for row in ROWS}) == len(ROWS) >= 50
+
+
+async def test_an_uninstalled_portal_is_served_and_its_token_held(store: Store, tmp_path: Path) -> None:
+    await harness.register(store)
+    await harness.installed(store)
+    await harness.uninstalled(store)
+    async with (
+        harness.running_owners() as owners,
+        harness.running_gateway(store, owners.endpoints, tmp_path) as gateway,
+    ):
+        body = harness.form(**{"auth[application_token]": "0" * 32})
+        assert (await gateway.post("handler", body))[0] == 200
+        assert owners.sender.items[0].token_check == types_pb2.TOKEN_CHECK_MISMATCH
+
+
+Stage = tuple[harness.Owners, harness.Gateway]
+
+
+@pytest.fixture
+async def stage(store: Store, tmp_path: Path) -> AsyncIterator[Stage]:
+    await harness.register(store, harness.PROVIDER, SIGNED, GUIDE)
+    await harness.installed(store)
+    async with (
+        harness.running_owners() as owners,
+        harness.running_gateway(store, owners.endpoints, tmp_path) as gateway,
+    ):
+        yield owners, gateway
