@@ -16,7 +16,13 @@ def generate(target: Path) -> None:
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     files = sorted(str(p.relative_to(HERE)) for p in HERE.rglob("*.proto"))
     well_known = resources.files("grpc_tools") / "_proto"
-    arguments = ["protoc", f"-I{HERE}", f"-I{well_known}", f"--python_out={target}", f"--grpc_python_out={target}"]
+    arguments = [
+        "protoc",
+        f"-I{HERE}",
+        f"-I{well_known}",
+        f"--python_out={target}",
+        f"--grpc_python_out={target}",
+    ]
     if code := protoc.main([*arguments, f"--mypy_out={target}", f"--mypy_grpc_out={target}", *files]):
         raise SystemExit(code)
 

@@ -82,6 +82,13 @@ SHORT: dict[str, Any] = {
 }
 
 
+# For runs without faults: SMSC's own times, a quick portal.
+CLEAN: dict[str, Any] = {
+    "store": {"times": {"portal_quiet_ms": 1500}},
+    "portal": {"requests_per_second": 20.0},
+}
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Plan:
     """One provider of a stack."""
@@ -331,14 +338,21 @@ class Stack:
     async def rows_right(
         self, *, route: Route = Route.SMS, profile: Profile = Profile.GUIDE, seconds: float = 90
     ) -> None:
-        """Every row of the portal comes to show what its number makes of it."""
+        """Every row of the portal comes to show what its number makes of it; of a message that nobody took at
+        the door (it was not answered 200) only that it is not wrong.
+        """
         wrong: Counter[tuple[str, str, str]] = Counter()
 
         async def right() -> bool:
             wrong.clear()
-            for row in await self.rows():
+            found = await self.rows()
+            handovers = await self.control.handovers(DOMAIN)
+            posted, refused = handovers.posts, frozenset(handovers.failed_message_ids)
+            if len(found) < posted or not all(row.inserted for row in found):
+                wrong["", "posted", "a row"] = posted - len(found)
+            for row in found:
                 expected = portal_status(row.phone, route=route, profile=profile)
-                if row.status != expected:
+                if row.status != expected and not (row.message_id in refused and row.status == "sent"):
                     wrong[row.phone[-2:], row.status, expected] += 1
             return not wrong
 

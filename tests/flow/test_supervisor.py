@@ -21,26 +21,25 @@ from smsbridge.store import embedded
 T = TypeVar("T")
 PROGRAM = Path(__file__).with_name("supervised.py")
 SLEEPER = (sys.executable, "-c", "import time; time.sleep(3600)")
-# Deaf to SIGTERM, and without a look at the pipe: only the kernel can end it with its parent.
+# Deaf to SIGTERM, and without a look at the pipe: only the kernel can end it with its parent. Both helpers
+# make a file, their argument, when they have arranged for their death.
 DEAF = (
-    sys.executable,
-    "-c",
-    "import os, signal, time\n"
+    "import os, pathlib, signal, sys, time\n"
     "from smsbridge.runtime import process\n"
     "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
     "process.die_with_parent(os.getppid())\n"
-    "time.sleep(3600)",
+    "pathlib.Path(sys.argv[1]).touch()\n"
+    "time.sleep(3600)"
 )
 # As a role does.
 FOLLOWER = (
-    sys.executable,
-    "-c",
-    "import asyncio\n"
+    "import asyncio, pathlib, sys\n"
     "from smsbridge.runtime import process\n"
     "async def main():\n"
     "    process.follow_supervisor()\n"
+    "    pathlib.Path(sys.argv[1]).touch()\n"
     "    await asyncio.sleep(3600)\n"
-    "asyncio.run(main())",
+    "asyncio.run(main())"
 )
 
 
@@ -123,15 +122,21 @@ async def test_sigterm_ends_all_and_what_was_written_stays(tmp_path: Path) -> No
             assert await client.get("kept") == b"yes"
 
 
-@pytest.mark.parametrize("helper", [DEAF, FOLLOWER], ids=["deaf", "follower"])
+@pytest.mark.parametrize("program", [DEAF, FOLLOWER], ids=["deaf", "follower"])
 async def test_children_die_with_a_killed_supervisor_and_a_new_one_takes_over(
-    tmp_path: Path, helper: tuple[str, ...]
+    tmp_path: Path, program: str
 ) -> None:
+    armed = tmp_path / "armed"
+    helper = (sys.executable, "-c", program, str(armed))
+
+    async def look() -> bool | None:
+        return armed.exists() or None
+
     async with stack(tmp_path, helper) as running:
         pids = await running.state()
         async with running.store() as client:
             await client.set("kept", "yes")
-        await asyncio.sleep(0.3)  # the helper needs a moment to arrange for its death
+        await until(look)
         running.process.kill()
         await running.process.wait()
         async with stack(tmp_path, helper) as second:

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from smsbridge.bitrix24 import answers, batch, errors, messageservice, transport
 from smsbridge.bitrix24.messageservice import StatusOutcome
 from smsbridge.core import errors as core_errors

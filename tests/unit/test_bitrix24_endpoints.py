@@ -1,6 +1,7 @@
 """Where tokens may be sent."""
 
 import pytest
+
 from smsbridge.bitrix24 import endpoints
 from smsbridge.core import errors
 

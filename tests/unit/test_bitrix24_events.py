@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+
 from smsbridge.bitrix24 import forms, inbound
 from smsbridge.core import errors
 

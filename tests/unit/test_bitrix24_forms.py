@@ -7,6 +7,7 @@ from urllib import parse as urlparse
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from smsbridge.bitrix24 import errors, forms
 
 PARSED = [

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 
 import pytest
+
 from smsbridge.bitrix24 import errors, limiter
 from smsbridge.bitrix24.limiter import Observation, Priority, Seen
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 from urllib.parse import quote_from_bytes
 
 import pytest
+
 from smsbridge.smsc import callback
 from smsbridge.smsc.account import Profile
 from smsbridge.smsc.callback import CallConfirmed, Incoming, Malformed, Receipt

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+
 from smsbridge.core.delivery import AttemptState as State
 from smsbridge.core.message import Channel, Reason
 from smsbridge.smsc import codes, err_codes

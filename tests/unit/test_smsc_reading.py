@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
+
 from smsbridge.core import errors as core_errors
 from smsbridge.smsc import errors, reading
 from smsbridge.smsc.account import Profile

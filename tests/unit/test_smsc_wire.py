@@ -3,6 +3,7 @@
 from urllib.parse import parse_qsl
 
 import pytest
+
 from smsbridge.core.errors import InputError
 from smsbridge.core.message import Channel
 from smsbridge.smsc import wire

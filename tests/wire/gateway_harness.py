@@ -25,6 +25,7 @@ from smsbridge.api.v1 import (
     status_pb2,
     status_pb2_grpc,
 )
+from smsbridge.bitrix24.limiter import LocalLimiter
 from smsbridge.core.installation import EventKind, InstallEvent, Tokens
 from smsbridge.core.provider import AccountSettings, PortalSettings, Profile, Provider
 from smsbridge.gateway.role import Role
@@ -215,6 +216,7 @@ async def running_gateway(
         installations=Installations(store, keyring),
         endpoints=endpoints,
         metrics=metrics,
+        limits=LocalLimiter(),
     )
     await view.start()
     await role.start()
@@ -229,7 +231,7 @@ async def running_gateway(
 async def until(true: Callable[[], bool]) -> None:
     """For what tells nobody that it changed."""
     async with asyncio.timeout(10):
-        while not true():  # noqa: ASYNC110
+        while not true():
             await asyncio.sleep(0)
 
 

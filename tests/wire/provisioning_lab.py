@@ -84,17 +84,22 @@ class Lab:
             sandbox=True,
         )
 
-    async def install(
-        self, *, user_id: int = 1, kind: EventKind = EventKind.INSTALL, at: int = 0
-    ) -> Installation:
-        """As the gateway does after the OAuth host confirmed the event."""
+    async def event(
+        self,
+        *,
+        user_id: int = 1,
+        kind: EventKind = EventKind.INSTALL,
+        at: int = 0,
+        known_as: str = "",
+    ) -> InstallEvent:
+        """What the portal's event tells. `known_as`: counts as another user's, for chains side by side."""
         if kind is EventKind.UPDATE:
             order = InstallOrder(url=NOWHERE, user_id=user_id, new_application_token=True)
             report = await self.control.update(DOMAIN, order)
         else:
             report = await self.control.install(DOMAIN, url=NOWHERE, user_id=user_id)
         info = await self.portals.oauth(self.provider).app_info(report.access_token)
-        event = InstallEvent(
+        return InstallEvent(
             kind,
             client_id=CLIENT_ID,
             member_id=info.member_id,
@@ -103,14 +108,19 @@ class Lab:
                 report.access_token,
                 report.refresh_token,
                 int(self.clock.now().timestamp()) + 3600,
-                user_id=str(user_id),
+                user_id=known_as or str(user_id),
                 scopes=tuple(sorted(info.scopes)),
                 client_endpoint=self.sandbox.portal_url(DOMAIN),
             ),
             application_token=report.application_token,
             at=at or int(self.clock.now().timestamp()),
         )
-        return await self.installations.install(event)
+
+    async def install(
+        self, *, user_id: int = 1, kind: EventKind = EventKind.INSTALL, at: int = 0
+    ) -> Installation:
+        """As the gateway does after the OAuth host confirmed the event."""
+        return await self.installations.install(await self.event(user_id=user_id, kind=kind, at=at))
 
     async def uninstall(self) -> None:
         await self.control.uninstall(DOMAIN, UninstallOrder())

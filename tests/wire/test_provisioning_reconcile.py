@@ -1,4 +1,4 @@
-"""One provider against the sandbox: registered once, made again when the portal forgot it, and said in conditions."""
+"""One provider against the sandbox: registered, made again when the portal forgot it, said in conditions."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -53,8 +53,8 @@ async def test_after_the_install_the_portal_shows_it(store: Store) -> None:
 
     assert said(outcome)[Type.READY] == (Status.TRUE, Reason.ALL_GOOD)
     assert not outcome.again
-    assert sender["CODE"] == "smsc"
-    assert sender["HANDLER"] == urls.of(lab.provider, lab.ring).handler
+    assert sender["code"] == "smsc"
+    assert sender["handler"] == urls.of(lab.provider, lab.ring).handler
     assert outcome.state.balance is not None
 
 
@@ -76,7 +76,7 @@ async def test_a_changed_name_reaches_the_portal(store: Store) -> None:
         await lab.reconcile(replace(lab.provider, display_name="Other"), state)
         (sender,) = await lab.senders()
 
-    assert "Other" in str(sender["NAME"])
+    assert "Other" in str(sender["name"])
 
 
 async def test_an_update_of_the_application_wipes_it_and_it_is_made_again(store: Store) -> None:
@@ -87,7 +87,7 @@ async def test_an_update_of_the_application_wipes_it_and_it_is_made_again(store:
         assert await lab.senders() == []
         outcome = await lab.reconcile(state=state)
 
-        assert [sender["CODE"] for sender in await lab.senders()] == ["smsc"]
+        assert [sender["code"] for sender in await lab.senders()] == ["smsc"]
         assert said(outcome)[Type.READY][0] is Status.TRUE
 
 
@@ -97,7 +97,7 @@ async def test_two_providers_of_one_installation_stand_beside_each_other(store: 
         await lab.reconcile()
         await lab.reconcile(replace(lab.provider, uid="uid-2", name="second", code="second"))
 
-        assert {sender["CODE"] for sender in await lab.senders()} == {"smsc", "second"}
+        assert {sender["code"] for sender in await lab.senders()} == {"smsc", "second"}
 
 
 async def test_an_employees_token_is_named(store: Store) -> None:

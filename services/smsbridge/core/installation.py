@@ -209,7 +209,7 @@ def promoted(old: Installation, *, dead: str) -> Installation:
         user_id=first.user_id,
         access_token=first.access_token,
         refresh_token=first.refresh_token,
-        expires_at=first.expires_at,
+        expires_at=0,  # nobody has used it lately: renewed first, so that the caller's one repeat is not lost
         spares=tuple(rest),
         chain_version=old.chain_version + 1,
     )

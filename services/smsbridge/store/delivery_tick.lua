@@ -24,10 +24,14 @@ for _, ref in ipairs(redis.call('ZRANGEBYSCORE', T .. 'grace', '-inf', at, 'LIMI
   moved = moved + 1
 end
 
--- A sample is enough: what is acknowledged leaves, so the rest has its turn.
+-- A part is enough: what is acknowledged leaves, so the rest has its turn.
 local function some(key)
-  local flat, pairs_ = redis.call('HSCAN', T .. key, 0, 'COUNT', most)[2], {}
-  for i = 1, #flat, 2 do pairs_[#pairs_ + 1] = { flat[i], flat[i + 1] } end
+  local cursor, pairs_ = '0', {}
+  repeat
+    local page = redis.call('HSCAN', T .. key, cursor, 'COUNT', most)
+    cursor = page[1]
+    for i = 1, #page[2], 2 do pairs_[#pairs_ + 1] = { page[2][i], page[2][i + 1] } end
+  until cursor == '0' or #pairs_ >= most
   return pairs_
 end
 return cjson.encode({ plans = some('plans'), learned = some('learn'), moved = moved })

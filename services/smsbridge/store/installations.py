@@ -7,6 +7,7 @@ What an event may change is decided in `core.installation`; nothing here calls a
 
 import asyncio
 import base64
+import contextlib
 import functools
 import hashlib
 import secrets
@@ -64,10 +65,10 @@ class Installations:
         bound = (await self.bindings()).get(provider.uid, "")
         if bound:
             known = await self.get(provider.portal.client_id, bound)
-            if known is not None:
+            if known is not None and known.works and _at_portal(provider, known):
                 return known
-        match = choose(provider, await self.all())
-        if match is not None:
+        match = choose(provider, await self.all(), bound=bound)
+        if match is not None and match.member_id != bound:
             await self._change("bind", provider.uid, match.member_id)
         return match
 
@@ -160,7 +161,8 @@ class Installations:
         try:
             yield
         finally:
-            await self._store.run("installation_lock", tag, "release", token, milliseconds)
+            with contextlib.suppress(errors.StoreAway):  # it ends by itself; what was done under it stands
+                await self._store.run("installation_lock", tag, "release", token, milliseconds)
 
     def application_token_digests(self, found: Installation) -> tuple[str, ...]:
         """Of the current and the previous token, by every key: what held messages are compared with."""
@@ -214,16 +216,22 @@ def record_key(client_id: str, member_id: str) -> str:
 
 
 def choose(provider: Provider, candidates: list[Installation], *, bound: str = "") -> Installation | None:
-    """The installation of a provider's application in its portal: by the bound or hinted member_id, else
-    by domain.
+    """The installation of a provider's application in its portal.
+
+    By the Secret's member_id; else one that works under the domain of the spec; else the one it was
+    `bound` to, which
+    a renamed portal is found by; else whatever there was under the domain.
     """
     own = [item for item in candidates if item.client_id == provider.portal.client_id]
-    member_id = bound or provider.portal.member_id
-    if member_id:
-        return next((item for item in own if item.member_id == member_id), None)
-    matching = [item for item in own if _at_portal(provider, item)]
+    if provider.portal.member_id:
+        return next((item for item in own if item.member_id == provider.portal.member_id), None)
+    here = [item for item in own if _at_portal(provider, item)]
+    known = [item for item in own if bound and item.member_id == bound]
     # A portal that was made anew has another member_id under the same domain: the newest install is meant.
-    return max(matching, key=lambda item: (item.works, item.installed_at), default=None)
+    for group in ([item for item in here if item.works], known, here):
+        if group:
+            return max(group, key=lambda item: item.installed_at)
+    return None
 
 
 def _at_portal(provider: Provider, item: Installation) -> bool:

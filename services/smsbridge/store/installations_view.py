@@ -5,6 +5,7 @@ While the store is away it stays as it was. It writes nothing.
 """
 
 import asyncio
+import functools
 from collections.abc import Callable, Iterable
 
 import structlog
@@ -53,8 +54,7 @@ class InstallationsView:
         return list(self._found.values())
 
     def for_provider(self, provider: Provider) -> Installation | None:
-        bound = self._bindings.get(provider.uid, "")
-        return stored.choose(provider, self.all(), bound=bound) or stored.choose(provider, self.all())
+        return stored.choose(provider, self.all(), bound=self._bindings.get(provider.uid, ""))
 
     def on_change(self, callback: Callable[[list[Installation]], None]) -> None:
         """Called with those that are new or changed."""
@@ -100,9 +100,10 @@ class InstallationsView:
             if self._polls % _FULL_READ_POLLS == 0 or await self._source.version() != self._version:
                 await self.refresh()
             self._away = False
-        except errors.SmsbridgeError as error:
+        except Exception as error:  # the loop's outermost edge: it must follow on, whatever one look brought
             if not self._away:
-                log.warning("installations_not_read", code=error.code, reason=error.sentence)
+                known = isinstance(error, errors.SmsbridgeError)
+                log.warning("installations_not_read", error=type(error).__name__, exc_info=not known)
             self._away = True
 
 
@@ -119,5 +120,6 @@ def _without_tokens(item: Installation) -> Installation:
     )
 
 
+@functools.cache
 def _snapshots() -> TypeAdapter[tuple[list[Installation], dict[str, str]]]:
     return TypeAdapter(tuple[list[Installation], dict[str, str]])

@@ -6,7 +6,7 @@
 --   bk        hash: level and at of the leaky bucket, rest (not before), fails, blocked (until), skipped (others since the
 --             last of the lowest priority)
 --   om:METHOD hash: stop (until), cost (seconds a command), limit (learned), next (pace)
---   ob:METHOD hash, reset_at -> operating seconds that the portal forgets then;  of:METHOD list, commands|at under way
+--   ob:METHOD hash, unix time -> operating seconds that the portal forgets then;  of:METHOD list, commands|at under way
 -- Answers {ok = true}, {wait_ms, why} or {stopped = why, wait_ms}.
 local a = cjson.decode(ARGV[1])
 assert(type(a.priority) == 'number' and a.caps[a.priority + 1] and a.rate > 0 and a.commands > 0, 'acquire: an argument is missing')

@@ -7,12 +7,13 @@
 local o = cjson.decode(ARGV[1])
 local at = now()
 local KEPT = 86400  -- seconds that a learned limit counts
+local RESET_MARGIN = 2  -- as in limiter_acquire.lua
 
 local function buckets()
   local flat, list_, sum = redis.call('HGETALL', T .. 'ob:' .. o.method), {}, 0
   for i = 1, #flat, 2 do
     local reset, seconds = num(flat[i]), num(flat[i + 1])
-    if reset * 1000 <= at then
+    if (reset + RESET_MARGIN) * 1000 <= at then
       redis.call('HDEL', T .. 'ob:' .. o.method, flat[i])
     else
       list_[#list_ + 1] = { reset = reset, seconds = seconds, name = flat[i] }
@@ -26,29 +27,43 @@ end
 -- The portal has forgotten more than we thought: the oldest goes first.
 local function forget(list_, surplus)
   for _, bucket in ipairs(list_) do
-    if surplus <= 0 then return end
     local less = math.min(surplus, bucket.seconds)
-    surplus = surplus - less
-    redis.call('HSET', T .. 'ob:' .. o.method, bucket.name, bucket.seconds - less)
+    surplus, bucket.seconds = surplus - less, bucket.seconds - less
+    if bucket.seconds <= 0 then redis.call('HDEL', T .. 'ob:' .. o.method, bucket.name)
+    elseif less > 0 then redis.call('HSET', T .. 'ob:' .. o.method, bucket.name, bucket.seconds) end
   end
 end
 
+local function note_cost(meta, flight, more)
+  local commands = flight and num(string.sub(flight, 1, string.find(flight, '|', 1, true) - 1)) or 0
+  if commands == 0 then return end
+  local old, new = redis.call('HGET', meta, 'cost'), more / commands
+  -- A jump is somebody else's use of the method, or a bucket that we forgot before the portal did.
+  if old then new = num(old) * 0.7 + math.min(new, num(old) * 4 + 0.1) * 0.3 end
+  redis.call('HSET', meta, 'cost', new)
+end
+
+-- The portal counts in ten buckets; `operating` is their sum, so whatever is more than we know was spent just now.
 local function operating()
-  local meta, key = T .. 'om:' .. o.method, T .. 'ob:' .. o.method
+  local meta, key, length = T .. 'om:' .. o.method, T .. 'ob:' .. o.method, o.window / 10
   local list_, sum = buckets()
-  local reset = o.reset_at or math.floor(at / 1000) + o.window
-  local newest = list_[#list_] and list_[#list_].reset or 0
   local more = o.operating - sum
   local flight = redis.call('LPOP', T .. 'of:' .. o.method)
   if more > 0 then
-    redis.call('HINCRBYFLOAT', key, string.format('%d', reset), more)
-    local commands = flight and num(string.sub(flight, 1, string.find(flight, '|', 1, true) - 1)) or 0
-    if commands > 0 then
-      local old, new = redis.call('HGET', meta, 'cost'), more / commands
-      redis.call('HSET', meta, 'cost', old and num(old) * 0.7 + new * 0.3 or new)
-    end
-  elseif reset > newest then
+    local ends = (math.floor(at / 1000 / length) + 10) * length
+    redis.call('HINCRBYFLOAT', key, string.format('%.3f', ends), more)
+    note_cost(meta, flight, more)
+  elseif more < 0 then
     forget(list_, -more)
+  end
+  -- Told is when the oldest leaves (some portals tell when the newest does): its clock is better than ours.
+  local oldest = nil
+  for _, bucket in ipairs(list_) do
+    if bucket.seconds > 0 then oldest = bucket break end
+  end
+  if oldest and o.reset_at and o.reset_at ~= oldest.reset and math.abs(o.reset_at - oldest.reset) <= length then
+    redis.call('HDEL', key, oldest.name)
+    redis.call('HINCRBYFLOAT', key, string.format('%.3f', o.reset_at), oldest.seconds)
   end
   redis.call('HSET', T .. 'bk', 'fails', 0)
   redis.call('HDEL', T .. 'flags', 'overload')

@@ -1,7 +1,7 @@
 """By which channel a number is reached best, as cascades taught us.
 
-Provider tag; numbers are kept as keyed digests, so that the store's files are no list of phones. An entry goes
-by itself when nothing was learned for long: people come back to Viber.
+Provider tag; numbers are kept as keyed digests, so that the store's files are no list of phones. An entry
+goes by itself when nothing was learned for long: people come back to Viber.
 """
 
 from collections.abc import Iterable, Sequence

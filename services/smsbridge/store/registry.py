@@ -206,14 +206,14 @@ class RegistryView:
 
     def snapshot(self) -> bytes:
         """Encrypted; for a process that must serve its providers while the store is away."""
-        plain = TypeAdapter(Contents).dump_json(self._contents)
+        plain = _contents().dump_json(self._contents)
         return self._keyring.encrypt(plain, context=_SNAPSHOT_CONTEXT)
 
     def restore(self, sealed: bytes) -> None:
         """Does nothing once the store itself has been read. Raises KeyringError."""
         plain = self._keyring.decrypt(sealed, context=_SNAPSHOT_CONTEXT)
         if not self.loaded:
-            self._take(dataclasses.replace(TypeAdapter(Contents).validate_json(plain), version=-1))
+            self._take(dataclasses.replace(_contents().validate_json(plain), version=-1))
 
     def _take(self, contents: Contents) -> None:
         self._contents = contents
@@ -236,15 +236,21 @@ class RegistryView:
             if not self.loaded or await self._registry.version() != self._contents.version:
                 await self.refresh()
             self._away = False
-        except errors.SmsbridgeError as error:
+        except Exception as error:  # the loop's outermost edge: it must follow on, whatever one look brought
             if not self._away:
-                log.warning("registry_not_read", code=error.code, reason=error.sentence)
+                known = isinstance(error, errors.SmsbridgeError)
+                log.warning("registry_not_read", error=type(error).__name__, exc_info=not known)
             self._away = True
 
 
 @functools.cache
 def _entries() -> TypeAdapter[dict[str, Entry]]:
     return TypeAdapter(dict[str, Entry])
+
+
+@functools.cache
+def _contents() -> TypeAdapter[Contents]:
+    return TypeAdapter(Contents)
 
 
 def _label(namespace: str, name: str) -> str:

@@ -19,6 +19,11 @@ if what == 'uid' then
 elseif what == 'put' then
   if not c or c == '' then return redis.error_reply('ERR registry_change put wants a uid, a name and a record') end
   redis.call('HSET', T .. 'providers', a, c)
+  -- A resource that was renamed and kept its uid leaves its old name free.
+  local names = redis.call('HGETALL', T .. 'names')
+  for i = 1, #names, 2 do
+    if names[i + 1] == a and names[i] ~= b then redis.call('HDEL', T .. 'names', names[i]) end
+  end
   redis.call('HSET', T .. 'names', b, a)
   redis.call('HDEL', T .. 'removed', a)
   return cjson.encode({ version = raise() })

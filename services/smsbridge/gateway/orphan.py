@@ -1,0 +1,80 @@
+"""`smsbridge journal drain DIR`: empties the journal of a gateway that does not run any more.
+
+Application events stay: they need a gateway, and are void once their tokens have run out.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from smsbridge.gateway import drain
+from smsbridge.gateway.journal import Journal, Kind, Sealer
+from smsbridge.gateway.journal_thread import BUSY_SECONDS
+from smsbridge.gateway.settings import GatewaySettings
+from smsbridge.gateway.standing import JOURNAL_ID
+from smsbridge.rpc.clients import HlrClient, SenderClient, StatusClient
+
+_TRIES = 3  # steps that may end early (an owner just starting) before the rest is reported as left
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    sender: SenderClient
+    status: StatusClient
+    hlr: HlrClient
+
+
+@dataclass(frozen=True, slots=True)
+class DrainReport:
+    """Numbers of entries by kind. `journal_id`: under it the store was told this journal's depth."""
+
+    journal_id: str
+    found: dict[Kind, int]
+    left: dict[Kind, int]
+    set_aside: dict[Kind, int]
+
+    @property
+    def empty(self) -> bool:
+        return not any(self.left.values())
+
+
+class _Nobody:
+    def failed(self, provider_uid: str = "") -> None: ...
+    def worked(self, provider_uid: str) -> None: ...
+
+
+async def drain_directory(
+    folder: Path,
+    keyring: Sealer,
+    clients: Clients,
+    *,
+    now_ms: Callable[[], int],
+    settings: GatewaySettings | None = None,
+    busy_seconds: float = BUSY_SECONDS,
+) -> DrainReport:
+    """Raises ConfigError where the journal is in use or cannot be read."""
+    settings = settings or GatewaySettings()
+    journal = Journal(folder, keyring, now_ms=now_ms)
+    await journal.open(create=False, busy_seconds=busy_seconds)
+    try:
+        found = dict(journal.depths)
+        owners = drain.owners(
+            sender=clients.sender,
+            status=clients.status,
+            hlr=clients.hlr,
+            seconds=settings.drain_timeout_seconds,
+            is_removed=lambda _: True,  # nobody will come for it later
+        )
+        draining = drain.Drain(journal, [(owner, _Nobody()) for owner in owners], settings=settings)
+        for _ in range(_TRIES):
+            if await draining.step():
+                break
+        journal_id = await journal.get(JOURNAL_ID)
+        return DrainReport(
+            journal_id=(journal_id or b"").decode(),
+            found=found,
+            left=dict(journal.depths),
+            set_aside=dict(journal.set_asides),
+        )
+    finally:
+        await journal.close()

@@ -1,0 +1,75 @@
+"""What is known about numbers, as plain logic: which channel reaches a number best.
+
+Knows neither gRPC nor the store's keys. Whether a provider wants to learn is its routing's word.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from smsbridge.core import errors, msisdn
+from smsbridge.core.message import Channel
+from smsbridge.core.provider import Provider
+from smsbridge.hlr.metrics import HlrMetrics
+from smsbridge.store.preferences import Learned, Preferences
+
+
+class Providers(Protocol):
+    def get(self, uid: str) -> Provider | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedFor:
+    """What was learned, and for which provider."""
+
+    provider_uid: str
+    learned: Learned
+
+
+class HlrService:
+    def __init__(
+        self, *, preferences: Preferences, providers: Providers, metrics: HlrMetrics, max_numbers: int
+    ) -> None:
+        self._preferences = preferences
+        self._providers = providers
+        self._metrics = metrics
+        self._max_numbers = max_numbers
+
+    async def preferences(self, provider_uid: str, msisdns: Sequence[str]) -> dict[str, Channel]:
+        """Preferred channels; a number without one is left out. Raises InputError and StoreAway."""
+        if len(msisdns) > self._max_numbers:
+            raise errors.InputError(f"at most {self._max_numbers} numbers at a time", field="msisdns")
+        _check_numbers(msisdns, field="msisdns")
+        if not self._learns(provider_uid):
+            return {}
+        known = await self._preferences.get(provider_uid, msisdns)
+        self._metrics.asked.labels(result="known").inc(len(known))
+        self._metrics.asked.labels(result="unknown").inc(len(msisdns) - len(known))
+        return known
+
+    async def learn(self, items: Sequence[LearnedFor]) -> None:
+        """At least once: a repeat changes nothing. Raises InputError and StoreAway."""
+        _check_numbers([item.learned.msisdn for item in items], field="learned.msisdn")
+        for provider_uid in dict.fromkeys(item.provider_uid for item in items):
+            of_provider = [item.learned for item in items if item.provider_uid == provider_uid]
+            if not self._learns(provider_uid):
+                self._count(of_provider, "off")
+                continue
+            for channel in Channel:
+                learned = [one for one in of_provider if one.channel is channel]
+                taken = await self._preferences.learn(provider_uid, learned)
+                self._count(learned[:taken], "learned")
+                self._count(learned[taken:], "older")
+
+    def _learns(self, provider_uid: str) -> bool:
+        provider = self._providers.get(provider_uid)
+        return provider is not None and provider.routing.learn_preferred_channel
+
+    def _count(self, learned: Sequence[Learned], result: str) -> None:
+        for one in learned:
+            self._metrics.learned.labels(channel=one.channel.value, result=result).inc()
+
+
+def _check_numbers(msisdns: Sequence[str], *, field: str) -> None:
+    if not all(map(msisdn.is_msisdn, msisdns)):
+        raise errors.InputError("holds something that is no full international number in digits", field=field)

@@ -1,0 +1,173 @@
+"""What is true of a provider, as conditions: each with a reason out of a closed list and a sentence that
+says what to do.
+
+`lastTransitionTime` moves only when a status changes. No secret and no URL's key may be in a message.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class Type(StrEnum):
+    CREDENTIALS_VALID = "CredentialsValid"
+    PORTAL_AUTHORIZED = "PortalAuthorized"
+    REGISTERED = "Registered"
+    FIELDS_READY = "FieldsReady"
+    SENDING = "Sending"
+    READY = "Ready"
+
+
+class Status(StrEnum):
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+class Reason(StrEnum):
+    """A closed list: alerts and scripts may rely on it."""
+
+    # CredentialsValid
+    ACCOUNT_ANSWERS = "AccountAnswers"
+    LOGIN_REFUSED = "LoginRefused"
+    ADDRESS_BLOCKED = "AddressBlocked"
+    ACCOUNT_AWAY = "AccountAway"
+    NOT_CHECKED = "NotChecked"
+    # PortalAuthorized
+    AUTHORIZED = "Authorized"
+    NOT_INSTALLED = "NotInstalled"
+    UNINSTALLED = "Uninstalled"
+    TOKENS_DEAD = "TokensDead"
+    CLIENT_REFUSED = "ClientRefused"
+    NOT_ADMINISTRATOR = "NotAdministrator"
+    SCOPE_MISSING = "ScopeMissing"
+    PORTAL_REFUSES = "PortalRefuses"
+    PORTAL_AWAY = "PortalAway"
+    PORTAL_BLOCKED = "PortalBlocked"
+    PORTAL_GONE = "PortalGone"
+    # Registered
+    REGISTERED = "Registered"
+    WAITING_FOR_PORTAL = "WaitingForPortal"
+    REGISTRATION_REFUSED = "RegistrationRefused"
+    UNREGISTERED = "Unregistered"
+    # FieldsReady
+    NOT_MANAGED = "NotManaged"
+    # Sending
+    SENDING = "Sending"
+    PAUSED = "Paused"
+    ACCOUNT_PAUSED = "AccountPaused"
+    REMOVED = "Removed"
+    # Ready, and the resource as a whole
+    ALL_GOOD = "AllGood"
+    INVALID_SPEC = "InvalidSpec"
+    NOT_YET = "NotYet"
+
+
+SENTENCES: dict[Reason, str] = {
+    Reason.ACCOUNT_ANSWERS: "the SMSC account answers",
+    Reason.LOGIN_REFUSED: "SMSC refuses the login or this address; correct the Secret of "
+    "accountSecretRef, and check the account's list of allowed IP addresses",
+    Reason.ADDRESS_BLOCKED: "SMSC has blocked this IP address for a while; stop other senders that use "
+    "it, and wait",
+    Reason.ACCOUNT_AWAY: "SMSC gives no usable answer; it is tried again, nothing needs to be done unless "
+    "it lasts",
+    Reason.NOT_CHECKED: "the SMSC account has not been asked yet",
+    Reason.AUTHORIZED: "the portal accepts our tokens",
+    Reason.NOT_INSTALLED: "the application is not installed in the portal; enter the installUrl that "
+    "`smsbridge provider show` prints as the application's initial installation path, then install it as "
+    "administrator",
+    Reason.UNINSTALLED: "the application was uninstalled from the portal; install it again as administrator",
+    Reason.TOKENS_DEAD: "no stored token works any more; open the application in the portal as "
+    "administrator, or install it again",
+    Reason.CLIENT_REFUSED: "Bitrix24 refuses client id or secret; correct the Secret of appSecretRef, or "
+    "install the application where it is not installed any more",
+    Reason.NOT_ADMINISTRATOR: "the token belongs to a user without administrator's rights; open the "
+    "application in the portal as administrator",
+    Reason.SCOPE_MISSING: "the application lacks the scope messageservice; add it in the application's "
+    "settings, and install it again",
+    Reason.PORTAL_REFUSES: "the portal refuses the application; check its plan and that the application "
+    "may be used",
+    Reason.PORTAL_AWAY: "the portal gives no usable answer; it is tried again, nothing needs to be done "
+    "unless it lasts",
+    Reason.PORTAL_BLOCKED: "Bitrix24 has blocked requests to this portal; ask its support",
+    Reason.PORTAL_GONE: "the portal was deleted; remove this provider",
+    Reason.REGISTERED: "the portal shows the provider",
+    Reason.WAITING_FOR_PORTAL: "it is registered as soon as the portal is authorized",
+    Reason.REGISTRATION_REFUSED: "the portal refuses the registration; see the message, correct the spec",
+    Reason.UNREGISTERED: "it was taken out of the portal",
+    Reason.NOT_MANAGED: "custom fields are not managed",
+    Reason.SENDING: "messages go out",
+    Reason.PAUSED: "spec.paused keeps messages queued; set it to false to send them",
+    Reason.ACCOUNT_PAUSED: "the SMSC account is paused and messages wait",
+    Reason.REMOVED: "the provider was removed; what is under way is still settled",
+    Reason.ALL_GOOD: "everything is in order",
+    Reason.INVALID_SPEC: "the resource is not valid; correct it as the message says",
+    Reason.NOT_YET: "it was not looked at yet",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """`at` is the last transition; None in a fresh one, `merge` sets it."""
+
+    type: Type
+    status: Status
+    reason: Reason
+    message: str = ""
+    observed_generation: int = 0
+    at: datetime | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "type": self.type.value,
+            "status": self.status.value,
+            "reason": self.reason.value,
+            "message": self.message,
+            "observedGeneration": self.observed_generation,
+            "lastTransitionTime": self.at.isoformat(timespec="seconds") if self.at else None,
+        }
+
+
+def condition(type_: Type, status: Status, reason: Reason, *, detail: str = "") -> Condition:
+    """With the reason's own sentence, and `detail` behind it."""
+    sentence = SENTENCES[reason]
+    return Condition(type_, status, reason, f"{sentence} ({detail})" if detail else sentence)
+
+
+def from_json(body: Mapping[str, Any]) -> Condition:
+    at = body.get("lastTransitionTime")
+    return Condition(
+        Type(body["type"]),
+        Status(body["status"]),
+        Reason(body["reason"]),
+        str(body.get("message", "")),
+        int(body.get("observedGeneration", 0)),
+        datetime.fromisoformat(at) if at else None,
+    )
+
+
+def ready(found: Iterable[Condition]) -> Condition:
+    """True where all others are; else it repeats the first that is not, False before Unknown."""
+    others = [item for item in found if item.type is not Type.READY]
+    for status in (Status.FALSE, Status.UNKNOWN):
+        for item in others:
+            if item.status is status:
+                return Condition(Type.READY, status, item.reason, item.message)
+    return condition(Type.READY, Status.TRUE, Reason.ALL_GOOD)
+
+
+def merge(
+    old: Iterable[Condition], new: Iterable[Condition], *, generation: int, now: datetime
+) -> tuple[Condition, ...]:
+    """`new` over `old`, with Ready made from all, in the order of `Type`."""
+    before = {item.type: item for item in old}
+    after = {**before, **{item.type: replace(item, observed_generation=generation) for item in new}}
+    after[Type.READY] = replace(ready(after.values()), observed_generation=generation)
+    return tuple(_dated(before.get(type_), after[type_], now) for type_ in Type if type_ in after)
+
+
+def _dated(old: Condition | None, new: Condition, now: datetime) -> Condition:
+    kept = old is not None and old.status is new.status and old.at is not None
+    return replace(new, at=old.at if kept and old is not None else now)

@@ -1,0 +1,217 @@
+"""The registration in the portal: found out, made, made again, taken away, and said as conditions.
+
+A provider in order costs one request: a batch that lists our senders and writes the same settings again.
+`list` and
+`update` need an administrator, the application's own token and the scope, so they prove all three.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import structlog
+
+from smsbridge.bitrix24 import answers, app, batch, limiter, messageservice
+from smsbridge.bitrix24 import client as bitrix24
+from smsbridge.bitrix24 import errors as portal_errors
+from smsbridge.bitrix24.inbound import AppEventKind
+from smsbridge.core import errors
+from smsbridge.core.installation import Broken, EventKind, Installation, InstallEvent, Tokens
+from smsbridge.core.provider import Provider
+from smsbridge.provisioning import conditions, urls
+from smsbridge.provisioning.conditions import Condition, Reason, Status, Type
+from smsbridge.provisioning.portal import Portals
+from smsbridge.provisioning.state import State
+from smsbridge.store.installations import Installations
+from smsbridge.store.keyring import Keyring
+
+log = structlog.get_logger()
+
+SCOPE = "messageservice"
+_LIST, _UPDATE = "messageservice.sender.list", "messageservice.sender.update"
+
+# What a refusal means, most special first; none of them is about the registration itself.
+_REFUSALS: tuple[tuple[type[errors.SmsbridgeError], Status, Reason], ...] = (
+    (portal_errors.InsufficientScope, Status.FALSE, Reason.SCOPE_MISSING),
+    (portal_errors.AccessDenied, Status.FALSE, Reason.NOT_ADMINISTRATOR),
+    (portal_errors.GrantRefused, Status.FALSE, Reason.TOKENS_DEAD),
+    (portal_errors.ClientRefused, Status.FALSE, Reason.CLIENT_REFUSED),
+    (portal_errors.PortalGone, Status.FALSE, Reason.PORTAL_GONE),
+    (portal_errors.InstallationBroken, Status.FALSE, Reason.PORTAL_REFUSES),
+    (portal_errors.Overloaded, Status.FALSE, Reason.PORTAL_BLOCKED),
+    (portal_errors.PortalUnavailable, Status.UNKNOWN, Reason.PORTAL_AWAY),
+)
+_BROKEN = {
+    Broken.UNINSTALLED: Reason.UNINSTALLED,
+    Broken.GRANT_REFUSED: Reason.TOKENS_DEAD,
+    Broken.REFUSED: Reason.PORTAL_REFUSES,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PortalClients:
+    portals: Portals
+    installations: Installations
+    keyring: Keyring
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """`done` is False where it is worth another try."""
+
+    done: bool
+    message: str
+
+
+async def check(
+    provider: Provider, state: State, *, clients: PortalClients, at: int
+) -> tuple[list[Condition], State]:
+    """PortalAuthorized and Registered, and what is to be remembered. `at`: unix seconds. Raises StoreAway."""
+    try:
+        found = await _installation(provider, clients, at=at)
+    except portal_errors.PortalError as error:
+        return [_unauthorized(error), *_waiting(state, error)], state
+    if found is None:
+        where = urls.masked(provider).install
+        return [
+            _authorized(Status.FALSE, Reason.NOT_INSTALLED, detail=f"installUrl is {where}"),
+            _wait(),
+        ], state
+    state = replace(state, member_id=found.member_id)
+    try:
+        registered = await _registered(provider, found, state, clients=clients)
+    except portal_errors.PortalError as error:
+        return await _failed(found, error, state, clients=clients), state
+    if found.broken is not Broken.NO:
+        await clients.installations.mend(found)
+    done = [_authorized(Status.TRUE, Reason.AUTHORIZED), _registration(Status.TRUE, Reason.REGISTERED)]
+    return done, replace(state, registered=registered)
+
+
+async def remove(provider: Provider, *, clients: PortalClients) -> Removal:
+    """Takes the registration back. Never raises for what the portal says: a removal waits for nobody."""
+    found = await clients.installations.for_provider(provider)
+    if found is None or found.broken is Broken.UNINSTALLED:
+        return Removal(True, "the application is not installed: nothing to take back")
+    api = clients.portals.api(provider, found.member_id, probing=True)
+    try:
+        await messageservice.unregister(api, code=provider.code)
+    except errors.StoreAway:
+        raise
+    except errors.Away as error:
+        return Removal(False, error.sentence)
+    except errors.SmsbridgeError as error:
+        return Removal(True, f"the portal lets us do nothing: {error.sentence}")
+    return Removal(True, "the portal shows it no more")
+
+
+async def _installation(provider: Provider, clients: PortalClients, *, at: int) -> Installation | None:
+    found = await clients.installations.for_provider(provider)
+    token = provider.portal.refresh_token
+    if not token or (found is not None and found.works):
+        return found
+    taken = _secret_digest(token)
+    if found is not None and taken in found.secrets_taken:
+        return found
+    made = await clients.portals.bootstrap(provider, origin=token, at=at)
+    log.info("installed_from_secret", provider=provider.uid, member_id=made.member_id)
+    return made
+
+
+async def _registered(
+    provider: Provider, found: Installation, state: State, *, clients: PortalClients
+) -> str:
+    """Answers what the registration was made for, to see a change by. Raises a PortalError."""
+    addresses = urls.of(provider, clients.keyring)
+    api = clients.portals.api(provider, found.member_id, probing=True)
+    mark = clients.keyring.digest("registration", f"{found.registrations_version} {addresses.install}")
+    if not await _kept(api, provider, addresses.handler):
+        how = await messageservice.register(
+            api,
+            code=provider.code,
+            name=provider.display_name,
+            description=provider.description,
+            handler=addresses.handler,
+        )
+        log.info("provider_registered", provider=provider.uid, code=provider.code, how=how.value)
+    if mark != state.registered:
+        # Nobody binds it for us, and it goes with every update of the application.
+        await app.ensure_event(api, event=AppEventKind.UNINSTALL.value, handler=addresses.install)
+    return mark
+
+
+async def _kept(api: bitrix24.PortalApi, provider: Provider, handler: str) -> bool:
+    """True where the portal had our sender and took its settings again; one request."""
+    params: dict[str, str | dict[str, str]] = {"CODE": provider.code, "HANDLER": handler}
+    params["NAME"] = _caption(provider.display_name)
+    if provider.description:
+        params["DESCRIPTION"] = _caption(provider.description)
+    commands = [batch.Command(_LIST), batch.Command(_UPDATE, dict(params))]
+    listed, updated = (await api.batch(commands, priority=limiter.Priority.TOKENS)).results
+    if listed.error:
+        raise listed.error
+    codes = {answers.text_of(code).lower() for code in answers.as_list(listed.value)}
+    if provider.code.lower() not in codes:
+        return False
+    if isinstance(updated.error, errors.Away):
+        raise updated.error
+    return updated.ok
+
+
+async def _failed(
+    found: Installation, error: portal_errors.PortalError, state: State, *, clients: PortalClients
+) -> list[Condition]:
+    refused = isinstance(error, portal_errors.PortalRefused)
+    if refused and not any(isinstance(error, kind) for kind, _, _ in _REFUSALS):
+        detail = error.description or error.sentence
+        return [
+            _authorized(Status.TRUE, Reason.AUTHORIZED),
+            _registration(Status.FALSE, Reason.REGISTRATION_REFUSED, detail=detail),
+        ]
+    current = await clients.installations.get(found.client_id, found.member_id)
+    if (
+        current is not None
+        and current.broken is Broken.NO
+        and isinstance(error, portal_errors.InstallationBroken)
+    ):
+        current = await clients.installations.mark_broken(current, Broken.REFUSED)
+    if current is not None and current.broken in _BROKEN:
+        return [
+            _authorized(Status.FALSE, _BROKEN[current.broken], detail=error.rest_code),
+            *_waiting(state, error),
+        ]
+    return [_unauthorized(error), *_waiting(state, error)]
+
+
+def _unauthorized(error: portal_errors.PortalError) -> Condition:
+    for kind, status, reason in _REFUSALS:
+        if isinstance(error, kind):
+            return _authorized(status, reason, detail=error.sentence)
+    return _authorized(Status.FALSE, Reason.PORTAL_REFUSES, detail=error.sentence)
+
+
+def _waiting(state: State, error: errors.SmsbridgeError) -> list[Condition]:
+    """A portal that does not answer still shows what it showed."""
+    if isinstance(error, errors.Away) and state.find(Type.REGISTERED):
+        return []
+    return [_wait()]
+
+
+def _wait() -> Condition:
+    return _registration(Status.FALSE, Reason.WAITING_FOR_PORTAL)
+
+
+def _authorized(status: Status, reason: Reason, *, detail: str = "") -> Condition:
+    return conditions.condition(Type.PORTAL_AUTHORIZED, status, reason, detail=detail)
+
+
+def _registration(status: Status, reason: Reason, *, detail: str = "") -> Condition:
+    return conditions.condition(Type.REGISTERED, status, reason, detail=detail)
+
+
+def _caption(value: str | Mapping[str, str]) -> str | dict[str, str]:
+    return value if isinstance(value, str) else dict(value)
+
+
+def _secret_digest(refresh_token: str) -> str:
+    tokens = Tokens("", refresh_token, 0)
+    return InstallEvent(EventKind.SECRET, client_id="", member_id="", domain="", tokens=tokens).digest

@@ -1,0 +1,116 @@
+"""What a new reading of the manifests means for the registry: which providers are made, changed, kept and
+removed.
+
+Pure decisions over what is declared and what is registered; `service` carries them out.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from smsbridge.core.provider import Provider
+from smsbridge.provisioning import account_check
+from smsbridge.provisioning.convert import Declared
+from smsbridge.provisioning.manifests import Manifests
+from smsbridge.store.registry import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`put`: new or changed, with their next generation. `invalid`: sentences by NAMESPACE/NAME."""
+
+    put: tuple[Entry, ...] = ()
+    remove: tuple[Provider, ...] = ()
+    invalid: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    general: tuple[str, ...] = ()
+
+
+def plan(manifests: Manifests, declared: Sequence[Declared], entries: Mapping[str, Entry]) -> Plan:
+    """`declared` are those of `manifests` with their uids. Who is registered already goes first in a
+    conflict.
+    """
+    living = {uid: entry for uid, entry in entries.items() if not entry.provider.removed}
+    invalid: dict[str, list[str]] = {}
+    for error in manifests.errors:
+        if error.label:
+            at = f"{error.field}: " if error.field else ""
+            invalid.setdefault(error.label, []).append(f"{at}{error.sentence}")
+    accepted: list[Provider] = []
+    put: list[Entry] = []
+    for item in sorted(declared, key=lambda d: d.provider.uid not in living):
+        old = living.get(item.provider.uid)
+        if sentence := refusal(item.provider, old.provider if old else None, accepted):
+            invalid.setdefault(item.label, []).append(sentence)
+            if old is not None:
+                accepted.append(old.provider)
+            continue
+        accepted.append(item.provider)
+        if (entry := _changed(item, old)) is not None:
+            put.append(entry)
+    remove = [e.provider for e in living.values() if _gone(e.provider, manifests, declared)]
+    return Plan(
+        put=tuple(put),
+        remove=tuple(remove),
+        invalid={label: tuple(found) for label, found in invalid.items()},
+        general=tuple(str(error) for error in manifests.errors if not error.label),
+    )
+
+
+def refusal(provider: Provider, old: Provider | None, others: Iterable[Provider]) -> str:
+    """Empty where `provider` may stand beside `others`, else field and mending."""
+    if old is not None and old.code != provider.code:
+        return (
+            f"spec.code: is immutable, robots and letters keep it; set it back to {old.code}, "
+            "or remove the provider and make another"
+        )
+    others = list(others)
+    for other in others:
+        if other.uid == provider.uid:
+            return f"metadata.uid: is that of {other.namespace}/{other.name}; leave it out to get one"
+    if conflict := account_check.profile_conflict(provider, others):
+        return (
+            f"spec.smsc.api: {conflict.namespace}/{conflict.name} uses the same login with api "
+            f"{conflict.account.profile}; use one profile for both, or a sub-account of its own"
+        )
+    for other in others:
+        same_portal = other.portal.client_id == provider.portal.client_id and (
+            other.portal.domain == provider.portal.domain
+        )
+        if same_portal and other.code.lower() == provider.code.lower():
+            return (
+                f"spec.code: {other.namespace}/{other.name} has it in the same portal and application; "
+                "give each provider a code of its own"
+            )
+    return ""
+
+
+def taken_over(provider: Provider, living: Iterable[Provider]) -> bool:
+    """True where another provider now stands under the same code in the same portal: nothing may be
+    unregistered.
+    """
+    return any(
+        other.uid != provider.uid
+        and other.portal.client_id == provider.portal.client_id
+        and other.portal.domain == provider.portal.domain
+        and other.code.lower() == provider.code.lower()
+        for other in living
+    )
+
+
+def _changed(item: Declared, old: Entry | None) -> Entry | None:
+    new = Entry(item.provider, item.source.generation or 1, item.sections)
+    if old is None:
+        return new
+    if (new.provider, dict(new.sections)) == (old.provider, dict(old.sections)):
+        return None
+    return dataclasses.replace(new, generation=item.source.generation or old.generation + 1)
+
+
+def _gone(provider: Provider, manifests: Manifests, declared: Sequence[Declared]) -> bool:
+    """Removed, or replaced by one of the same name with another uid. Doubt keeps it."""
+    if any(item.provider.uid == provider.uid for item in declared):
+        return False
+    label = f"{provider.namespace}/{provider.name}"
+    if label not in manifests.labels:
+        return manifests.complete
+    return any(item.label == label for item in declared)

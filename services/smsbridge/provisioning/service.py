@@ -1,0 +1,249 @@
+"""The local provisioner: follows the manifests file, keeps the registry like it, and reconciles every
+provider.
+
+It is the registry's only writer where there is no operator. What a change means is decided in `publish`,
+what a provider
+needs in `reconcile`; here is only when.
+"""
+
+import asyncio
+import dataclasses
+import uuid
+from collections.abc import Mapping
+
+import structlog
+
+from smsbridge.core import errors
+from smsbridge.core.installation import Installation
+from smsbridge.core.provider import Provider
+from smsbridge.provisioning import manifests, portal_check, publish, reconcile
+from smsbridge.provisioning import state as states
+from smsbridge.provisioning.convert import Declared
+from smsbridge.provisioning.manifests import Manifests
+from smsbridge.provisioning.manifests_file import ManifestsFile
+from smsbridge.provisioning.metrics import ProvisionerMetrics
+from smsbridge.provisioning.schedule import Schedule
+from smsbridge.provisioning.settings import ProvisioningSettings
+from smsbridge.provisioning.state import State
+from smsbridge.runtime import clock as clocks
+from smsbridge.store.registry import Contents, Registry
+
+log = structlog.get_logger()
+
+_BREATH_SECONDS = 0.25  # between two looks while something due is still in hand
+
+
+class Provisioner:
+    def __init__(
+        self,
+        settings: ProvisioningSettings,
+        *,
+        file: ManifestsFile,
+        registry: Registry,
+        clients: reconcile.Clients,
+        metrics: ProvisionerMetrics,
+        clock: clocks.Clock,
+    ) -> None:
+        self._settings = settings
+        self._file = file
+        self._registry = registry
+        self._clients = clients
+        self._metrics = metrics
+        self._clock = clock
+        self._schedule = Schedule(settings, clock)
+        self._wanted: Manifests | None = None
+        self._published = False
+        self._installed: dict[tuple[str, str], tuple[object, ...]] = {}
+        self._contents = Contents()
+        self._let_go: set[str] = set()  # removed ones that the portal shows no more
+        self._invalid: Mapping[str, tuple[str, ...]] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._limit = asyncio.Semaphore(settings.at_once)
+        self.problem = "the manifests file has not been read yet"
+
+    async def follow_file(self) -> bool:
+        """One look at the file; True where something was published. Raises StoreAway; the next look goes
+        on from there.
+        """
+        try:
+            content = await asyncio.to_thread(self._file.changed)
+        except errors.ConfigError as error:
+            if self._wanted is None:
+                self.problem = error.sentence
+            raise
+        if content is not None:
+            self._wanted = await asyncio.to_thread(manifests.read, content)
+            self._published = False
+            for found in self._wanted.errors:
+                log.warning("manifest_error", resource=found.label or found.where, field=found.field)
+            self._metrics.manifest_errors.set(len(self._wanted.errors))
+        if self._wanted is None or self._published:
+            return False
+        await self._publish(self._wanted)
+        self._published = True
+        self.problem = ""
+        return True
+
+    def installations_changed(self, changed: list[Installation]) -> None:
+        """Registers again at once where an install, an update or an uninstall came; a renewed token is no
+        reason.
+        """
+        for item in changed:
+            key = (item.client_id, item.member_id)
+            mark = (item.registrations_version, item.broken, item.client_endpoint)
+            if self._installed.get(key) == mark:
+                continue
+            self._installed[key] = mark
+            for provider in self._contents.providers.values():
+                if provider.portal.client_id == item.client_id:
+                    self._schedule.now(provider.uid)
+
+    async def reconcile_due(self) -> float:
+        """Begins with those that are due; a portal that hangs holds up no other. Answers seconds until the
+        next look.
+
+        Raises StoreAway.
+        """
+        due = [uid for uid in self._schedule.take() if uid not in self._running]
+        if due:
+            await self._load()
+            known = {label: states.from_json(body) for label, body in (await self._registry.states()).items()}
+            for uid in due:
+                task = asyncio.create_task(self._one(uid, known), name=f"reconcile {uid}")
+                self._running[uid] = task
+                task.add_done_callback(lambda _, uid=uid: self._running.pop(uid))  # type: ignore[misc]
+        return max(self._schedule.wait_seconds(), _BREATH_SECONDS)
+
+    async def stop(self) -> None:
+        """What is in hand is given up: every step of it may be repeated."""
+        for task in list(self._running.values()):
+            task.cancel()
+        await asyncio.gather(*self._running.values(), return_exceptions=True)
+
+    async def _one(self, uid: str, known: Mapping[str, State]) -> None:
+        async with self._limit:
+            entry = self._contents.entries.get(uid)
+            if entry is None:
+                return
+            started = self._clock.monotonic()
+            state = known.get(_label(entry.provider), State())
+            try:
+                if entry.provider.removed:
+                    again = await self._settle_removed(entry.provider, state)
+                else:
+                    again = await self._reconcile(entry.provider, state, generation=entry.generation)
+            except errors.Away as error:
+                log.info("reconcile_postponed", provider=uid, code=error.code)
+                self._metrics.reconciliations.labels("failed").inc()
+                again = True
+            except Exception:  # a task's outermost edge: one provider's surprise must not end its loop
+                log.exception("reconcile_failed", provider=uid)
+                self._metrics.reconciliations.labels("failed").inc()
+                again = True
+            self._schedule.done(uid, again=again, started=started)
+
+    async def _reconcile(self, provider: Provider, state: State, *, generation: int) -> bool:
+        if state.uid not in ("", provider.uid):
+            state = State()
+        now = self._clock.now()
+        outcome = await reconcile.reconcile(
+            provider, state, generation=generation, clients=self._clients, now=now
+        )
+        invalid = self._invalid.get(_label(provider), ())
+        new = reconcile.invalid(outcome.state, invalid, now=now) if invalid else outcome.state
+        if new != state:
+            await self._registry.put_state(provider.namespace, provider.name, new.to_json())
+            _log_change(provider, state, new)
+        self._metrics.show(provider, new)
+        self._metrics.reconciliations.labels("incomplete" if outcome.again else "ok").inc()
+        return outcome.again
+
+    async def _settle_removed(self, provider: Provider, state: State) -> bool:
+        """Unregisters, and in the end erases. True where the portal is to be asked again soon."""
+        living = [other for other in self._contents.providers.values() if not other.removed]
+        named = any(_label(other) == _label(provider) for other in living)
+        kept_ms = self._contents.now_ms - provider.removed_at_ms
+        if kept_ms >= self._settings.removed_kept_seconds * 1000:
+            await self._registry.erase(provider.uid)
+            if not named:
+                await self._registry.put_state(provider.namespace, provider.name, None)
+                self._metrics.forget(provider)
+            log.info("provider_erased", provider=provider.uid)
+            return False
+        if provider.uid in self._let_go:
+            return False
+        if publish.taken_over(provider, living):
+            removal = portal_check.Removal(True, "another provider stands under its code now")
+        else:
+            removal = await reconcile.remove(provider, clients=self._clients)
+        if removal.done:
+            self._let_go.add(provider.uid)
+            log.info("provider_let_go", provider=provider.uid, outcome=removal.message)
+        if not named:
+            shown = reconcile.removed(state, removal, now=self._clock.now())
+            await self._registry.put_state(provider.namespace, provider.name, shown.to_json())
+            self._metrics.show(provider, shown)
+        return not removal.done
+
+    async def _publish(self, wanted: Manifests) -> None:
+        await self._load()
+        declared = [await self._with_uid(item) for item in wanted.declared]
+        plan = publish.plan(wanted, declared, self._contents.entries)
+        for provider in plan.remove:
+            await self._registry.tombstone(provider)
+            log.info(
+                "provider_removed", provider=provider.uid, namespace=provider.namespace, name=provider.name
+            )
+        for entry in plan.put:
+            await self._registry.put(entry.provider, generation=entry.generation, sections=entry.sections)
+            log.info("provider_published", provider=entry.provider.uid, generation=entry.generation)
+        await self._load()
+        await self._show_invalid(plan)
+        for uid in self._contents.entries:
+            self._schedule.now(uid)
+
+    async def _with_uid(self, item: Declared) -> Declared:
+        source = item.source
+        uid = source.uid or await self._registry.uid_of(
+            source.namespace, source.name, candidate=str(uuid.uuid4())
+        )
+        return dataclasses.replace(item, provider=dataclasses.replace(item.provider, uid=uid))
+
+    async def _show_invalid(self, plan: publish.Plan) -> None:
+        """Errors of resources, and their end, in what people see. A provider's own are shown by its
+        reconciliation.
+        """
+        for sentence in plan.general:
+            log.warning("manifests_incomplete", reason=sentence)
+        self._invalid = plan.invalid
+        bodies = await self._registry.states()
+        known = {_label(provider) for provider in self._contents.providers.values()}
+        for label in (plan.invalid.keys() | bodies.keys()) - known:
+            state = states.from_json(bodies.get(label, {}))
+            namespace, _, name = label.partition("/")
+            if found := plan.invalid.get(label):
+                shown = reconcile.invalid(state, found, now=self._clock.now())
+                await self._registry.put_state(namespace, name, shown.to_json())
+            else:
+                await self._registry.put_state(namespace, name, None)
+
+    async def _load(self) -> None:
+        self._contents = await self._registry.load()
+        self._schedule.know(set(self._contents.entries))
+
+
+def _label(provider: Provider) -> str:
+    return f"{provider.namespace}/{provider.name}"
+
+
+def _log_change(provider: Provider, old: State, new: State) -> None:
+    before = {item.type: (item.status, item.reason) for item in old.conditions}
+    for item in new.conditions:
+        if before.get(item.type) != (item.status, item.reason):
+            log.info(
+                "condition_changed",
+                provider=provider.uid,
+                type=item.type.value,
+                status=item.status.value,
+                reason=item.reason.value,
+            )

@@ -1,0 +1,44 @@
+"""The addresses of a provider: what Bitrix24 and SMSC call. The keys in them are secrets.
+
+What is shown where others may read it (a resource's status, a log) uses the masked form.
+"""
+
+from dataclasses import dataclass, field
+
+from smsbridge.core.provider import Provider
+from smsbridge.store.keyring import Keyring
+
+PORTAL_DOOR = "bitrix24"
+SMSC_DOOR = "smsc"
+_MASKED_KEY = "***"
+
+
+@dataclass(frozen=True, slots=True)
+class Urls:
+    handler: str = field(repr=False)
+    install: str = field(repr=False)
+    events: str = field(repr=False)
+    callback: str = field(repr=False)
+
+
+def of(provider: Provider, keyring: Keyring) -> Urls:
+    return _urls(
+        provider,
+        portal_key=keyring.url_key(PORTAL_DOOR, provider.uid),
+        smsc_key=keyring.url_key(SMSC_DOOR, provider.uid),
+    )
+
+
+def masked(provider: Provider) -> Urls:
+    return _urls(provider, portal_key=_MASKED_KEY, smsc_key=_MASKED_KEY)
+
+
+def _urls(provider: Provider, *, portal_key: str, smsc_key: str) -> Urls:
+    base = provider.public_url.rstrip("/")
+    portal = f"{base}/{PORTAL_DOOR}/{provider.namespace}/{provider.name}/{portal_key}"
+    return Urls(
+        handler=f"{portal}/handler",
+        install=f"{portal}/install",
+        events=f"{portal}/events",
+        callback=f"{base}/{SMSC_DOOR}/{provider.namespace}/{provider.name}/{smsc_key}/callback",
+    )

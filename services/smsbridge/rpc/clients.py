@@ -1,0 +1,176 @@
+"""Typed clients of the roles' services.
+
+Every call has a deadline and fails at once where nobody listens (no wait-for-ready). Errors are core's.
+Only what reads is repeated, once; what writes has its caller's own way of repeating (the gateway's journal,
+the sender's outbox). Channels come from `runtime.rpc.channel`.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import grpc
+import grpc.aio
+
+from smsbridge.api.v1 import (
+    hlr_pb2,
+    hlr_pb2_grpc,
+    sender_pb2,
+    sender_pb2_grpc,
+    status_pb2,
+    status_pb2_grpc,
+)
+from smsbridge.core import delivery, errors, message
+from smsbridge.rpc import enums
+from smsbridge.rpc import errors as rpc_errors
+
+Result = TypeVar("Result")
+Request_contra = TypeVar("Request_contra", contravariant=True)
+Response_co = TypeVar("Response_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """Seconds for each kind of call. `preferences` is short: without an answer a number counts as unknown."""
+
+    write_seconds: float = 5.0
+    read_seconds: float = 5.0
+    preferences_seconds: float = 0.2
+    watch_seconds: float = 600.0
+
+
+class Method(Protocol[Request_contra, Response_co]):
+    """One unary call of a stub, as far as it is used here."""
+
+    def __call__(self, request: Request_contra, /, *, timeout: float) -> Awaitable[Response_co]: ...
+
+
+async def _once(
+    service: str, method: Method[Request_contra, Response_co], request: Request_contra, *, timeout: float
+) -> Response_co:
+    try:
+        return await method(request, timeout=timeout)
+    except grpc.aio.AioRpcError as error:
+        raise rpc_errors.from_rpc(error, service=service) from None
+    except grpc.aio.UsageError as error:  # the channel was closed under us, while stopping
+        raise errors.ServiceAway(f"the way to the {service} is closed") from error
+
+
+async def _repeated(call: Callable[[], Awaitable[Result]]) -> Result:
+    """For what only reads: once more where nobody answered."""
+    try:
+        return await call()
+    except errors.Away:
+        return await call()
+
+
+class SenderClient:
+    def __init__(self, channel: grpc.aio.Channel, *, deadlines: Deadlines | None = None) -> None:
+        self._stub = sender_pb2_grpc.SenderServiceStub(channel)
+        self._deadlines = deadlines or Deadlines()
+
+    async def submit(
+        self, messages: Sequence[sender_pb2.OutgoingMessage], *, timeout_seconds: float | None = None
+    ) -> Sequence[sender_pb2.SubmitAnswer]:
+        """One answer for each message, in order. A repeat is harmless: the sender dedupes."""
+        response = await _once(
+            "sender",
+            self._stub.Submit,
+            sender_pb2.SubmitRequest(messages=messages),
+            timeout=timeout_seconds or self._deadlines.write_seconds,
+        )
+        if len(response.answers) != len(messages):
+            raise errors.Uncertain("the sender answered another number of messages than it was given")
+        return response.answers
+
+    async def cancel(self, provider_uid: str, message_id: str) -> delivery.MessageState:
+        """NotFound where nobody knows it, Refused once it is on its way."""
+        request = sender_pb2.CancelRequest(provider_uid=provider_uid, message_id=message_id)
+        response = await _once("sender", self._stub.Cancel, request, timeout=self._deadlines.write_seconds)
+        return enums.MESSAGE_STATE.required(response.state, field="state")
+
+    async def describe_queue(self, provider_uid: str = "") -> Sequence[sender_pb2.QueueDescription]:
+        request = sender_pb2.DescribeQueueRequest(provider_uid=provider_uid)
+        timeout = self._deadlines.read_seconds
+        response = await _repeated(
+            lambda: _once("sender", self._stub.DescribeQueue, request, timeout=timeout)
+        )
+        return response.queues
+
+
+class StatusClient:
+    def __init__(self, channel: grpc.aio.Channel, *, deadlines: Deadlines | None = None) -> None:
+        self._stub = status_pb2_grpc.StatusServiceStub(channel)
+        self._deadlines = deadlines or Deadlines()
+
+    async def record_submissions(self, submissions: Sequence[status_pb2.Submission]) -> None:
+        request = status_pb2.RecordSubmissionsRequest(submissions=submissions)
+        await _once("status", self._stub.RecordSubmissions, request, timeout=self._deadlines.write_seconds)
+
+    async def record_receipts(
+        self, receipts: Sequence[status_pb2.Receipt], *, timeout_seconds: float | None = None
+    ) -> status_pb2.RecordReceiptsResponse:
+        request = status_pb2.RecordReceiptsRequest(receipts=receipts)
+        timeout = timeout_seconds or self._deadlines.write_seconds
+        return await _once("status", self._stub.RecordReceipts, request, timeout=timeout)
+
+    async def get_message(self, message_id: str, *, provider_uid: str = "") -> status_pb2.MessageRecord:
+        request = status_pb2.GetMessageRequest(message_id=message_id, provider_uid=provider_uid)
+        timeout = self._deadlines.read_seconds
+        response = await _repeated(lambda: _once("status", self._stub.GetMessage, request, timeout=timeout))
+        return response.message
+
+    async def get_ledger(self, provider_uid: str = "") -> status_pb2.GetLedgerResponse:
+        request = status_pb2.GetLedgerRequest(provider_uid=provider_uid)
+        timeout = self._deadlines.read_seconds
+        return await _repeated(lambda: _once("status", self._stub.GetLedger, request, timeout=timeout))
+
+    async def watch_message(
+        self, message_id: str, *, provider_uid: str = "", timeout_seconds: float | None = None
+    ) -> AsyncIterator[status_pb2.MessageRecord]:
+        """The message now and at each change, until it is final."""
+        request = status_pb2.WatchMessageRequest(message_id=message_id, provider_uid=provider_uid)
+        call = self._stub.WatchMessage(request, timeout=timeout_seconds or self._deadlines.watch_seconds)
+        try:
+            async for response in call:
+                yield response.message
+        except grpc.aio.AioRpcError as error:
+            raise rpc_errors.from_rpc(error, service="status") from None
+        finally:
+            call.cancel()
+
+
+class HlrClient:
+    def __init__(self, channel: grpc.aio.Channel, *, deadlines: Deadlines | None = None) -> None:
+        self._stub = hlr_pb2_grpc.HlrServiceStub(channel)
+        self._deadlines = deadlines or Deadlines()
+
+    async def get_preferences(self, provider_uid: str, msisdns: Sequence[str]) -> dict[str, message.Channel]:
+        """Preferred channels by number; up to 1,000 numbers. Not repeated: its caller cannot wait."""
+        request = hlr_pb2.GetPreferencesRequest(provider_uid=provider_uid, msisdns=msisdns)
+        timeout = self._deadlines.preferences_seconds
+        response = await _once("hlr", self._stub.GetPreferences, request, timeout=timeout)
+        found = ((msisdn, enums.CHANNEL.to_core(number)) for msisdn, number in response.preferences.items())
+        return {msisdn: channel for msisdn, channel in found if channel is not None}
+
+    async def learn_channel(self, learned: Sequence[hlr_pb2.LearnedChannel]) -> None:
+        request = hlr_pb2.LearnChannelRequest(learned=learned)
+        await _once("hlr", self._stub.LearnChannel, request, timeout=self._deadlines.write_seconds)
+
+    async def record_results(
+        self, results: Sequence[hlr_pb2.HlrResult], *, timeout_seconds: float | None = None
+    ) -> None:
+        """Unimplemented where look-ups are not offered yet."""
+        request = hlr_pb2.RecordResultsRequest(results=results)
+        timeout = timeout_seconds or self._deadlines.write_seconds
+        await _once("hlr", self._stub.RecordResults, request, timeout=timeout)
+
+    async def lookup(
+        self, provider_uid: str, msisdns: Sequence[str], *, max_age_seconds: int = 0
+    ) -> Sequence[hlr_pb2.NumberFacts]:
+        """Costs money, so it is not repeated here."""
+        request = hlr_pb2.LookupRequest(
+            provider_uid=provider_uid, msisdns=msisdns, max_age_seconds=max_age_seconds
+        )
+        response = await _once("hlr", self._stub.Lookup, request, timeout=self._deadlines.read_seconds)
+        return response.facts

@@ -1,0 +1,130 @@
+"""core's enums and protobuf's, by table and in both directions.
+
+A number that no table knows comes from a newer peer: it is read as "unspecified" (None), never as an error,
+and the caller decides what that means. Zero, protobuf's own UNSPECIFIED, is read the same way.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+from smsbridge.api.v1 import sender_pb2, types_pb2
+from smsbridge.core import delivery, errors, message
+
+Core = TypeVar("Core", bound=StrEnum)
+Number = TypeVar("Number", bound=int)
+
+
+class Table(Generic[Core, Number]):
+    """One row per word. `name` stands in the sentence of an error."""
+
+    def __init__(self, name: str, rows: Mapping[Core, Number]) -> None:
+        self.name = name
+        self._to_proto = dict(rows)
+        self._to_core: dict[int, Core] = {number: word for word, number in rows.items()}
+
+    def to_proto(self, word: Core) -> Number:
+        return self._to_proto[word]
+
+    def to_core(self, number: int) -> Core | None:
+        """The word, or None for unspecified and for numbers of a newer peer."""
+        return self._to_core.get(number)
+
+    def required(self, number: int, *, field: str) -> Core:
+        """The word; InputError naming `field` where there is none."""
+        word = self.to_core(number)
+        if word is None:
+            raise errors.InputError(f"says no {self.name} that is known here ({number})", field=field)
+        return word
+
+    def or_default(self, number: int, default: Core) -> Core:
+        return self.to_core(number) or default
+
+
+ORIGIN = Table(
+    "origin",
+    {
+        message.Origin.CARD: types_pb2.ORIGIN_CARD,
+        message.Origin.ROBOT: types_pb2.ORIGIN_ROBOT,
+        message.Origin.SERVICE: types_pb2.ORIGIN_SERVICE,
+        message.Origin.MARKETING: types_pb2.ORIGIN_MARKETING,
+        message.Origin.MANUAL: types_pb2.ORIGIN_MANUAL,
+    },
+)
+
+CHANNEL = Table(
+    "channel",
+    {
+        message.Channel.SMS: types_pb2.CHANNEL_SMS,
+        message.Channel.VIBER: types_pb2.CHANNEL_VIBER,
+    },
+)
+
+ROUTE = Table(
+    "route",
+    {
+        message.Route.SMS: types_pb2.ROUTE_SMS,
+        message.Route.VIBER: types_pb2.ROUTE_VIBER,
+        message.Route.CASCADE: types_pb2.ROUTE_CASCADE,
+    },
+)
+
+REPORT_TO = Table(
+    "report target",
+    {
+        message.ReportTo.PORTAL: types_pb2.REPORT_TO_PORTAL,
+        message.ReportTo.ROBOT: types_pb2.REPORT_TO_ROBOT,
+        message.ReportTo.NOBODY: types_pb2.REPORT_TO_NOBODY,
+    },
+)
+
+TOKEN_CHECK = Table(
+    "token check",
+    {
+        message.TokenCheck.MATCH: types_pb2.TOKEN_CHECK_MATCH,
+        message.TokenCheck.ABSENT: types_pb2.TOKEN_CHECK_ABSENT,
+        message.TokenCheck.MISMATCH: types_pb2.TOKEN_CHECK_MISMATCH,
+    },
+)
+
+MESSAGE_STATE = Table(
+    "message state",
+    {
+        delivery.MessageState.HELD: types_pb2.MESSAGE_STATE_HELD,
+        delivery.MessageState.QUEUED: types_pb2.MESSAGE_STATE_QUEUED,
+        delivery.MessageState.SENDING: types_pb2.MESSAGE_STATE_SENDING,
+        delivery.MessageState.SENT: types_pb2.MESSAGE_STATE_SENT,
+        delivery.MessageState.DELIVERED: types_pb2.MESSAGE_STATE_DELIVERED,
+        delivery.MessageState.UNDELIVERED: types_pb2.MESSAGE_STATE_UNDELIVERED,
+        delivery.MessageState.FAILED: types_pb2.MESSAGE_STATE_FAILED,
+        delivery.MessageState.EXPIRED: types_pb2.MESSAGE_STATE_EXPIRED,
+        delivery.MessageState.CANCELLED: types_pb2.MESSAGE_STATE_CANCELLED,
+        delivery.MessageState.OUTCOME_UNKNOWN: types_pb2.MESSAGE_STATE_OUTCOME_UNKNOWN,
+    },
+)
+
+
+class Submitted(StrEnum):
+    """What the sender answered for one message. The words are label values of the gateway's metrics."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    FAILED = "failed"
+    HELD = "held"
+    UNKNOWN_PROVIDER = "unknown_provider"
+    REFUSED = "refused"
+    UNAVAILABLE = "unavailable"
+
+
+SUBMITTED = Table(
+    "result",
+    {
+        Submitted.ACCEPTED: sender_pb2.SUBMIT_RESULT_ACCEPTED,
+        Submitted.DUPLICATE: sender_pb2.SUBMIT_RESULT_DUPLICATE,
+        Submitted.FAILED: sender_pb2.SUBMIT_RESULT_FAILED,
+        Submitted.HELD: sender_pb2.SUBMIT_RESULT_HELD,
+        Submitted.UNKNOWN_PROVIDER: sender_pb2.SUBMIT_RESULT_UNKNOWN_PROVIDER,
+        Submitted.REFUSED: sender_pb2.SUBMIT_RESULT_REFUSED,
+        Submitted.UNAVAILABLE: sender_pb2.SUBMIT_RESULT_UNAVAILABLE,
+    },
+)

@@ -1,0 +1,97 @@
+"""Messages on their way to the sender: core's words <-> OutgoingMessage.
+
+What protobuf cannot carry (a lone surrogate from a JSON body) is replaced here, never refused: a message that
+reached us is kept.
+"""
+
+from dataclasses import dataclass
+
+from smsbridge.api.v1 import sender_pb2, types_pb2
+from smsbridge.core import message
+from smsbridge.rpc import enums
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One message as somebody asked for it. `recipient` is what was typed; the sender normalises it."""
+
+    provider_uid: str
+    message_id: str
+    recipient: str
+    text: str
+    origin: message.Origin
+    accepted_at_ms: int
+    report_to: message.ReportTo = message.ReportTo.PORTAL
+    dedupe_key: str = ""
+    event_token: str = ""
+    route: message.Route | None = None
+    wait_seconds: int = 0
+    document_type: str = ""
+    token_check: message.TokenCheck = message.TokenCheck.ABSENT
+    token_digest: str = ""
+    code: str = ""
+    attempt: int = 1
+    trace_id: str = ""
+
+
+def to_proto(outgoing: Outgoing) -> sender_pb2.OutgoingMessage:
+    """On the hot path: some microseconds."""
+    try:
+        return _to_proto(outgoing, outgoing.recipient, outgoing.text, outgoing.code, outgoing.document_type)
+    except UnicodeEncodeError:
+        texts = (outgoing.recipient, outgoing.text, outgoing.code, outgoing.document_type)
+        recipient, text, code, document_type = map(without_surrogates, texts)
+        return _to_proto(outgoing, recipient, text, code, document_type)
+
+
+def _to_proto(
+    outgoing: Outgoing, recipient: str, text: str, code: str, document_type: str
+) -> sender_pb2.OutgoingMessage:
+    route = outgoing.route
+    return sender_pb2.OutgoingMessage(
+        provider_uid=outgoing.provider_uid,
+        message_id=outgoing.message_id,
+        dedupe_key=outgoing.dedupe_key,
+        recipient=recipient,
+        text=text,
+        origin=enums.ORIGIN.to_proto(outgoing.origin),
+        report_to=enums.REPORT_TO.to_proto(outgoing.report_to),
+        event_token=outgoing.event_token,
+        route=enums.ROUTE.to_proto(route) if route is not None else types_pb2.ROUTE_UNSPECIFIED,
+        wait_seconds=outgoing.wait_seconds,
+        accepted_at_ms=outgoing.accepted_at_ms,
+        document_type=document_type,
+        token_check=enums.TOKEN_CHECK.to_proto(outgoing.token_check),
+        token_digest=outgoing.token_digest,
+        code=code,
+        attempt=outgoing.attempt,
+        trace_id=outgoing.trace_id,
+    )
+
+
+def from_proto(given: sender_pb2.OutgoingMessage) -> Outgoing:
+    """InputError where the origin is missing; what else is unspecified gets its default."""
+    return Outgoing(
+        provider_uid=given.provider_uid,
+        message_id=given.message_id,
+        recipient=given.recipient,
+        text=given.text,
+        origin=enums.ORIGIN.required(given.origin, field="origin"),
+        accepted_at_ms=given.accepted_at_ms,
+        report_to=enums.REPORT_TO.or_default(given.report_to, message.ReportTo.PORTAL),
+        dedupe_key=given.dedupe_key,
+        event_token=given.event_token,
+        route=enums.ROUTE.to_core(given.route),
+        wait_seconds=given.wait_seconds,
+        document_type=given.document_type,
+        token_check=enums.TOKEN_CHECK.or_default(given.token_check, message.TokenCheck.ABSENT),
+        token_digest=given.token_digest,
+        code=given.code,
+        attempt=given.attempt or 1,
+        trace_id=given.trace_id,
+    )
+
+
+def without_surrogates(text: str) -> str:
+    """Each lone surrogate becomes U+FFFD, each pair the character it stands for; the rest stays."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

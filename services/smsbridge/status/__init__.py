@@ -1,0 +1,1 @@
+"""Receipts, delivery states, cascades and what the portal is told."""

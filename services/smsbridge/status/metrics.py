@@ -1,0 +1,137 @@
+"""All metrics of the status role.
+
+smsbridge_messages_final_total{namespace,provider,channel,state}   final states reached, as the store counts
+                                  them: every replica shows the same figure; take the maximum, not the sum
+smsbridge_messages_unaccounted{namespace,provider}                 0, or a bug
+smsbridge_portal_outbox_messages{namespace,provider}               portal statuses that wait to be written
+smsbridge_portal_outbox_lag_seconds{namespace,provider}            how late the oldest of them is
+smsbridge_status_polls_waiting{namespace,provider}                 attempts without an outcome
+smsbridge_receipts_total{result}              matched | repeated | parked: as they were recorded
+smsbridge_receipts_applied_total{source,result}   callback, status | changed, same, unknown, gone, ambiguous
+smsbridge_receipts_unknown_codes_total{profile}
+smsbridge_receipts_test_mode_total{namespace,provider}   the account only pretends to send
+smsbridge_status_questions_total{result}      answered | away | no_permit | refused | no_account | too_often
+smsbridge_attempts_closed_total{namespace,provider}      no receipt came in time
+smsbridge_cascade_legs_total{namespace,provider}         further legs handed to the sender
+smsbridge_portal_updates_total{namespace,provider,result}
+                                  written | not_found | later | unanswered | dropped | stale
+smsbridge_portal_calls_total{result}          ok | or the error's code
+smsbridge_status_loop_errors_total{loop}
+"""
+
+from collections.abc import Iterable, Mapping
+
+from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from smsbridge.core.provider import Provider
+from smsbridge.store.delivery import LedgerView
+
+_PROVIDER = ("namespace", "provider")
+
+
+class StatusMetrics:
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.receipts = Counter(
+            "smsbridge_receipts", "Receipts kept, by what they matched.", ["result"], registry=registry
+        )
+        self.applied = Counter(
+            "smsbridge_receipts_applied",
+            "What receipts and status answers did to attempts.",
+            ["source", "result"],
+            registry=registry,
+        )
+        self.unknown_codes = Counter(
+            "smsbridge_receipts_unknown_codes",
+            "Status codes that SMSC does not describe.",
+            ["profile"],
+            registry=registry,
+        )
+        self.test_mode = Counter(
+            "smsbridge_receipts_test_mode",
+            "Receipts that say that the account only pretends to send.",
+            _PROVIDER,
+            registry=registry,
+        )
+        self.questions = Counter(
+            "smsbridge_status_questions", "Requests to status.php, by result.", ["result"], registry=registry
+        )
+        self.closed = Counter(
+            "smsbridge_attempts_closed",
+            "Attempts that closed without an outcome.",
+            _PROVIDER,
+            registry=registry,
+        )
+        self.legs = Counter(
+            "smsbridge_cascade_legs", "Further legs handed to the sender.", _PROVIDER, registry=registry
+        )
+        self.portal_updates = Counter(
+            "smsbridge_portal_updates",
+            "Portal statuses, by what became of them.",
+            (*_PROVIDER, "result"),
+            registry=registry,
+        )
+        self.portal_calls = Counter(
+            "smsbridge_portal_calls", "Batches of portal statuses, by result.", ["result"], registry=registry
+        )
+        self.loop_errors = Counter(
+            "smsbridge_status_loop_errors", "Background steps that failed.", ["loop"], registry=registry
+        )
+        self.ledgers = Ledgers()
+        registry.register(self.ledgers)
+
+
+class Ledgers(Collector):
+    """What the store counts, as it was read last."""
+
+    def __init__(self) -> None:
+        self._read: Mapping[str, tuple[Provider, LedgerView]] = {}
+
+    def update(self, ledgers: Mapping[str, tuple[Provider, LedgerView]]) -> None:
+        """By provider uid; the whole picture, so that what is erased leaves it."""
+        self._read = dict(ledgers)
+
+    def describe(self) -> Iterable[Metric]:
+        return self._families({})
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families(self._read)
+
+    @staticmethod
+    def _families(read: Mapping[str, tuple[Provider, LedgerView]]) -> Iterable[Metric]:
+        final = CounterMetricFamily(
+            "smsbridge_messages_final",
+            "How often a final state was reached, by the channel that did it.",
+            labels=[*_PROVIDER, "channel", "state"],
+        )
+        totals: dict[tuple[str, str, str, str], int] = {}
+        gauges = {
+            "smsbridge_messages_unaccounted": "Accepted messages less all that are somewhere: 0, or a bug.",
+            "smsbridge_portal_outbox_messages": "Portal statuses that wait to be written.",
+            "smsbridge_portal_outbox_lag_seconds": "How late the oldest portal status is.",
+            "smsbridge_status_polls_waiting": "Attempts that have no outcome yet.",
+        }
+        families = {name: GaugeMetricFamily(name, text, labels=_PROVIDER) for name, text in gauges.items()}
+        figures: dict[tuple[str, str], list[float]] = {}
+        for provider, view in read.values():
+            place = (provider.namespace, provider.name)
+            for name, count in view.done.items():
+                channel, _, state = name.partition("|")
+                key = (*place, channel, state)
+                totals[key] = totals.get(key, 0) + count
+            # A removed provider and its successor share a name: they are shown together.
+            old = figures.get(place, [0.0, 0.0, 0.0, 0.0])
+            lag_seconds = max(old[2], view.portal_lag_ms / 1000)
+            figures[place] = [
+                old[0] + view.unaccounted,
+                old[1] + view.portal_outbox,
+                lag_seconds,
+                old[3] + view.polls,
+            ]
+        for key, total in totals.items():
+            final.add_metric(key, total)
+        for place, values in figures.items():
+            for family, value in zip(families.values(), values, strict=True):
+                family.add_metric(place, value)
+        return [final, *families.values()]

@@ -1,0 +1,125 @@
+"""What the status role answers: it keeps what SMSC said, and tells where a message is. Plain logic, no gRPC.
+
+Keeping is all that happens before an answer; applying follows in `applier`.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from smsbridge.core.delivery import MessageState
+from smsbridge.core.provider import Provider
+from smsbridge.rpc import errors as rpc_errors
+from smsbridge.smsc import account as smsc_account
+from smsbridge.status import story
+from smsbridge.status.metrics import StatusMetrics
+from smsbridge.status.ports import Providers
+from smsbridge.store.account import Accounts
+from smsbridge.store.delivery import Deliveries, LedgerView, MessageView
+from smsbridge.store.receipts import Receipt, Receipts, Recorded, Submission
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A message with what people ask about it."""
+
+    provider: Provider
+    message_id: str
+    view: MessageView
+    next_step: str
+
+    @property
+    def state(self) -> MessageState:
+        return MessageState(self.view.record["st"])
+
+
+class StatusService:
+    def __init__(
+        self,
+        *,
+        receipts: Receipts,
+        deliveries: Deliveries,
+        providers: Providers,
+        accounts: Accounts,
+        metrics: StatusMetrics,
+        kept: Callable[[], None],
+        watch_seconds: float = 0.5,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """`kept` is called when something new may be in an inbox."""
+        self._receipts = receipts
+        self._deliveries = deliveries
+        self._providers = providers
+        self._accounts = accounts
+        self._metrics = metrics
+        self._kept = kept
+        self._watch_seconds = watch_seconds
+        self._sleep = sleep
+
+    async def record_submissions(self, submissions: Sequence[tuple[str, Submission]]) -> None:
+        """(account key, submission). A repeat changes nothing. Raises StoreAway."""
+        by_account: dict[str, list[Submission]] = defaultdict(list)
+        for account_key, submission in submissions:
+            by_account[account_key].append(submission)
+        moved = 0
+        for account_key, found in by_account.items():
+            moved += await self._receipts.index(account_key, found)
+        if moved:
+            self._kept()
+
+    async def record_receipts(self, receipts: Sequence[tuple[str, Receipt]]) -> Recorded:
+        """(account key, receipt). On disk when it returns. Raises StoreAway."""
+        by_account: dict[str, list[Receipt]] = defaultdict(list)
+        for account_key, receipt in receipts:
+            by_account[account_key].append(receipt)
+        total = Recorded()
+        for account_key, found in by_account.items():
+            total += await self._receipts.record(account_key, found)
+        self._metrics.receipts.labels(result="matched").inc(total.matched)
+        self._metrics.receipts.labels(result="repeated").inc(total.repeated)
+        self._metrics.receipts.labels(result="parked").inc(total.parked)
+        if total.matched or total.repeated:
+            self._kept()
+        return total
+
+    async def message(self, message_id: str, provider_uid: str = "") -> Found:
+        """Raises NotFound, StoreAway. Without a uid it is searched with all providers."""
+        for provider in self._candidates(provider_uid):
+            view = await self._deliveries.message(provider.uid, message_id)
+            if view is not None:
+                state = await self._accounts.state(smsc_account.of(provider.account).key)
+                return Found(provider, message_id, view, story.next_step(view, provider, state))
+        raise rpc_errors.NotFound("no provider knows a message of this id; it may be older than 15 days")
+
+    async def watch(self, message_id: str, provider_uid: str = "") -> AsyncIterator[Found]:
+        """At once, at each change, and for the last time when it is final. Raises as `message` does."""
+        last: object = None
+        while True:
+            found = await self.message(message_id, provider_uid)
+            provider_uid = found.provider.uid
+            seen = (dict(found.view.record), len(found.view.events), found.view.portal_wanted)
+            if seen != last:
+                last = seen
+                yield found
+            if found.state.final:
+                return
+            await self._sleep(self._watch_seconds)
+
+    async def ledgers(self, provider_uid: str = "") -> list[tuple[Provider, LedgerView]]:
+        """Raises NotFound for a uid that is not registered, StoreAway."""
+        return [
+            (provider, await self._deliveries.ledger(provider.uid))
+            for provider in self._candidates(provider_uid)
+        ]
+
+    async def journalled(self) -> int:
+        return await self._deliveries.journalled()
+
+    def _candidates(self, provider_uid: str) -> list[Provider]:
+        if not provider_uid:
+            return self._providers.all()
+        provider = self._providers.get(provider_uid)
+        if provider is None:
+            raise rpc_errors.NotFound("no provider is registered under this uid")
+        return [provider]
