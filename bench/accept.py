@@ -1,118 +1,64 @@
-"""How many posts a second the door takes, against a bare handler; and the memory of each role afterwards."""
+"""How many posts a second the door takes, durably, against a bare handler: the runs of both alternate."""
 
-import asyncio
-import contextlib
-import sys
-import tempfile
-from collections.abc import AsyncIterator
+from collections import Counter
 from pathlib import Path
-from typing import Any
 
-import aiohttp
-import psutil  # type: ignore[import-untyped]
-from pydantic import BaseModel
+from prometheus_client.parser import text_string_to_metric_families
 
-from bench import load
-from smsbridge.demo import orders, stack
-from smsbridge.runtime import addresses, rundir
+from bench import bare, load, processes, report, stand
+from bench.letters import Letter
+from bench.sizes import Sizes
 
-_CONNECTIONS = 64
-_WARM = 500
+PACED_PER_SECOND = 500.0
+_DOOR = "door"
 
 
-class AcceptReport(BaseModel):
-    """`share` is the door's rate over the bare handler's, measured by the same client on this machine."""
+async def measure(directory: Path, sizes: Sizes) -> report.AcceptReport:
+    plan = stand.Plan(_DOOR, paused=True)
+    async with stand.running(directory, plan) as running, bare.running() as bare_url:
 
-    posts: int
-    refused: int
-    per_second: float
-    p50_ms: float
-    p99_ms: float
-    bare_per_second: float
-    share: float
-    cpu_ms_a_post: dict[str, float]
-    memory_mb: dict[str, float]
+        def letter(count: int, *, to_bare: bool = False, per_second: float = 0.0) -> Letter:
+            made = running.letter(_DOOR, count, per_second=per_second)
+            running.add_rows(made)
+            return made.model_copy(update={"url": bare_url}) if to_bare else made
+
+        await load.post(letter(sizes.warm, to_bare=True))
+        await load.post(letter(sizes.warm))
+        bare_runs, door_runs = [], []
+        spent: Counter[str] = Counter()
+        for _ in range(sizes.rounds):
+            bare_runs += await load.post(letter(sizes.bare, to_bare=True))
+            before = processes.cpu_ms(running.data)
+            door_runs += await load.post(letter(sizes.door))
+            for name, after in processes.cpu_ms(running.data).items():
+                spent[name] += after - before[name]
+        (paced,) = await load.post(letter(sizes.paced, per_second=PACED_PER_SECOND))
+        _, unaccounted = await running.books()
+        bare_rate, door_rate = rate(bare_runs), rate(door_runs)
+        return report.AcceptReport(
+            body_bytes=len(running.letter(_DOOR, 1).bodies()[0]),
+            bare=bare_rate,
+            door=door_rate,
+            share=round(door_rate.median / bare_rate.median, 3),
+            journalled=journalled(await running.metrics()),
+            unaccounted=unaccounted,
+            paced=report.Spread.of(paced.took),
+            paced_per_second=PACED_PER_SECOND,
+            cpu_ms_a_post={name: round(ms / sizes.door / sizes.rounds, 4) for name, ms in spent.items()},
+        )
 
 
-async def measure(count: int) -> AcceptReport:
-    bare = await _bare(count)
-    with tempfile.TemporaryDirectory(prefix="smsbridge-bench-") as directory:
-        async with stack.running(Path(directory)) as running:
-            plan = orders.PROVIDERS[0]
-            shown = await stack.until(
-                lambda: running.provider(f"{orders.NAMESPACE}/{plan.name}"),
-                what="the provider",
-                directory=running.directory,
-            )
-            url = str(shown["handlerUrl"])
-            await load.run(url, _forms(_WARM, plan.code, "w"), connections=_CONNECTIONS)
-            processes = _processes(running.data)
-            before = {name: _cpu_ms(process) for name, process in processes.items()}
-            door = await load.run(url, _forms(count, plan.code, "m"), connections=_CONNECTIONS)
-            cpu = {name: (_cpu_ms(process) - before[name]) / count for name, process in processes.items()}
-            memory = {name: _resident_mb(process) for name, process in processes.items()}
-    return AcceptReport(
-        posts=door.posts,
-        refused=door.bad,
-        per_second=round(door.per_second, 1),
-        p50_ms=round(door.p50_ms, 2),
-        p99_ms=round(door.p99_ms, 2),
-        bare_per_second=round(bare.per_second, 1),
-        share=round(door.per_second / bare.per_second, 3),
-        cpu_ms_a_post={name: round(spent, 3) for name, spent in cpu.items()},
-        memory_mb=memory,
+def rate(runs: list[load.Measured]) -> report.Rate:
+    return report.Rate(
+        runs=[round(run.per_second, 1) for run in runs], refused=sum(run.refused for run in runs)
     )
 
 
-def _forms(count: int, code: str, salt: str) -> list[bytes]:
-    return load.forms(count, code=code, origin="sender", salt=salt)
-
-
-async def _bare(count: int) -> load.Measured:
-    async with _bare_server() as url:
-        await load.run(url, _forms(_WARM, "bare", "w"), connections=_CONNECTIONS)
-        return await load.run(url, _forms(count, "bare", "m"), connections=_CONNECTIONS)
-
-
-@contextlib.asynccontextmanager
-async def _bare_server() -> AsyncIterator[str]:
-    port = addresses.free_port("127.0.0.1")
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "bench.bare", str(port))
-    url = f"http://127.0.0.1:{port}/handler"
-    try:
-        while not await _listens(url):
-            await asyncio.sleep(0.05)
-        yield url
-    finally:
-        process.terminate()
-        await process.wait()
-
-
-async def _listens(url: str) -> bool:
-    with contextlib.suppress(aiohttp.ClientError):
-        async with aiohttp.ClientSession() as session, session.get(url) as answer:
-            return answer.status > 0
-    return False
-
-
-def _processes(data: Path) -> dict[str, psutil.Process]:
-    found = rundir.read(data)
-    if found is None:
-        return {}
-    supervisor = psutil.Process(found.pid)
-    return {"supervisor": supervisor} | {_name(child.cmdline()): child for child in supervisor.children()}
-
-
-def _name(command: list[Any]) -> str:
-    return command[command.index("run") + 1] if "run" in command else "store"
-
-
-def _cpu_ms(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    spent: float = times.user + times.system
-    return spent * 1000
-
-
-def _resident_mb(process: psutil.Process) -> float:
-    resident: float = process.memory_info().rss / 2**20
-    return round(resident, 1)
+def journalled(page: str) -> int:
+    """Messages that the gateway put into its journal since its start."""
+    return sum(
+        round(sample.value)
+        for family in text_string_to_metric_families(page)
+        for sample in family.samples
+        if sample.name == "smsbridge_gateway_accepts_total" and sample.labels["result"] == "journalled"
+    )

@@ -247,6 +247,22 @@ class Stack:
                 os.kill(pid, sig)
         return bool(pid)
 
+    async def alive(self, role: str) -> None:
+        """Waits until the process is there and, of a role, until it answers."""
+        if role == "supervisor":
+            await self.ready()
+            return
+
+        async def there() -> bool:
+            if not self.pid(role):
+                return False
+            found = rundir.read(self.data)
+            if role == "store" or found is None:
+                return found is not None
+            return (await get(f"http://{found.processes[role].internal}/livez"))[0] == 200
+
+        await until(there, seconds=30, what=self.log_tail)
+
     async def kill_supervisor(self) -> None:
         """With -9; a new one is started in the same directory at once and waits for its lock."""
         assert self.process is not None

@@ -9,6 +9,9 @@ from tests.flow import harness
 
 VICTIMS = ("gateway", "sender", "status", "hlr", "store", "supervisor")
 KILLS = 30
+# Besides those that never end or refuse a whole request: 93 is refused in an answer that may be lost here, and
+# status.php of profile guide then only says "not delivered".
+LEFT_OUT = frozenset({91, 93, 94, 95, 96})
 FAULTS = (
     Fault(kind=FaultKind.TIMEOUT_AFTER_ACCEPT, probability=0.06, seed=1, seconds=5),
     Fault(kind=FaultKind.TIMEOUT_BEFORE_ACCEPT, probability=0.06, seed=2, seconds=5),
@@ -29,28 +32,27 @@ async def test_thirty_kills_during_broadcasts_under_faults(tmp_path: Path) -> No
         for fault in FAULTS:
             await stack.control.smsc_fault("guide", fault)
         letters = []
-        killed = 0
         for number in range(KILLS):
             if number % 6 == 0:
-                phones = harness.mixed_phones(400, without=frozenset({91, 94, 95, 96}))
-                letters.append(await stack.broadcast(phones, text=f"Письмо {number}", per_second=60))
-            await asyncio.sleep(chance.uniform(0.2, 1.8))
-            victim = VICTIMS[number % len(VICTIMS)]
-            if victim == "supervisor":
+                phones = harness.mixed_phones(200, without=LEFT_OUT)
+                letters.append(await stack.broadcast(phones, text=f"Письмо {number}", per_second=10))
+            await stack.alive(VICTIMS[number % len(VICTIMS)])
+            await asyncio.sleep(chance.uniform(0.1, 1.2))
+            if VICTIMS[number % len(VICTIMS)] == "supervisor":
                 await stack.kill_supervisor()
-                killed += 1
             else:
-                killed += stack.kill(victim)
+                assert stack.kill(VICTIMS[number % len(VICTIMS)])
         for letter in letters:
             await stack.posted(letter)
-        for login in ("guide",):
-            await stack.control.clear_smsc_faults(login)
+        await stack.control.clear_smsc_faults("guide")
         await stack.ready()
         await stack.rows_right(seconds=150)
         ledger = await stack.smsc_ledger()
         assert ledger.sent_twice == 0
         books = await stack.unaccounted()
         assert books["unaccounted"] == 0
-        assert books["accepted"] <= ledger.distinct_phone_text + books.get("failed", 0)
-        assert killed >= KILLS - 3
+        handovers = await stack.control.handovers(harness.DOMAIN)
+        taken = handovers.by_status["200"]
+        assert books["accepted"] >= taken >= 200
+        assert len(handovers.failed_message_ids) == handovers.failures  # else the check of the rows was blind
         assert (await stack.control.summary(harness.DOMAIN)).regressions == 0

@@ -97,12 +97,17 @@ class Journey:
         return f"own-{ref[:32].lstrip('0')}-{ref[-1]}" if self.own else client_id
 
     async def submissions(self) -> list[receipts.Submission]:
-        """What the sender would tell status now; it leaves the sender's outbox."""
-        found: list[receipts.Submission] = []
-        while raw := await self.box.submissions(self.uid, 1000):
-            await self.box.submissions_told(self.uid, list(raw))
-            found += [self._submission(item) for item in raw.values()]
-        return found
+        """What the sender has to tell status now."""
+        return [self._submission(item) for item in (await self._untold()).values()]
+
+    async def told(self) -> None:
+        """Status has them all."""
+        refs = list(await self._untold())
+        if refs:
+            await self.box.submissions_told(self.uid, refs)
+
+    async def _untold(self) -> dict[str, dict[str, object]]:
+        return await self.box.submissions(self.uid, 100_000)
 
     def _submission(self, item: dict[str, object]) -> receipts.Submission:
         key = receipts.AttemptKey(
@@ -120,6 +125,7 @@ class Journey:
     async def index(self) -> list[receipts.Submission]:
         told = await self.submissions()
         await self.receipts.index(self.account_key, told)
+        await self.told()
         return told
 
     async def say(

@@ -469,7 +469,7 @@ async def test_which_attempts_of_an_id_are_open(store: connection.Store) -> None
     pairs = [(f"{one}|1", "cid1"), (f"{two}|1", "cid1")]
     early = await way.deliveries.open_attempts(way.uid, "cid1", pairs)
     assert early.incomplete  # the sender has not told of them yet
-    await way.submissions()
+    await way.told()
     both = await way.deliveries.open_attempts(way.uid, "cid1", pairs)
     assert (set(both.refs), both.incomplete, both.uncertain) == ({f"{one}|1", f"{two}|1"}, False, False)
     await way.say(one, 1)

@@ -13,7 +13,8 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from smsbridge.core.provider import Provider
-from smsbridge.rpc import clients
+from smsbridge.rpc import clients, enums, message
+from smsbridge.rpc.enums import Submitted
 from smsbridge.runtime import rpc
 from smsbridge.sandbox import server
 from smsbridge.sandbox.settings import AccountSettings, SandboxSettings, Timing
@@ -21,9 +22,11 @@ from smsbridge.sandbox.settings import Profile as SandboxProfile
 from smsbridge.sender import role
 from smsbridge.sender.settings import SenderSettings
 from smsbridge.smsc.client import ClientSettings, SmscClient
-from smsbridge.store import account, connection, installations, keyring, registry, tags
+from smsbridge.store import account, connection, delivery, installations, keyring, registry, tags
+from tests.store import messages
 
-KEYRING = keyring.Keyring([bytes(range(32))])
+MASTER_KEY = bytes(range(32))
+KEYRING = keyring.Keyring([MASTER_KEY])
 NOWHERE = "127.0.0.1:9"
 
 SHORT: dict[str, Any] = {
@@ -118,3 +121,34 @@ async def until(condition: Callable[[], Awaitable[bool]], *, seconds: float = 15
     async with asyncio.timeout(seconds):
         while not await condition():
             await asyncio.sleep(0.02)
+
+
+async def submit(client: clients.SenderClient, numbers: range, **changes: Any) -> list[Submitted | None]:
+    now_ms = time.time_ns() // 1_000_000
+    wanted = [messages.outgoing(n, accepted_at_ms=now_ms, **changes) for n in numbers]
+    answers = await client.submit([message.to_proto(item) for item in wanted])
+    return [enums.SUBMITTED.to_core(answer.result) for answer in answers]
+
+
+async def books(store: connection.Store) -> delivery.LedgerView:
+    return await delivery.Deliveries(store).ledger(messages.UID)
+
+
+async def all_sent(store: connection.Store, expected: int, *, seconds: float = 20.0) -> None:
+    """So many messages are with SMSC or final, and none waits."""
+
+    async def done() -> bool:
+        found = await books(store)
+        waiting = found.held + found.queued + found.sending
+        return not waiting and found.sent + sum(found.final.values()) == expected
+
+    await until(done, seconds=seconds)
+
+
+async def proved(client: clients.SenderClient) -> None:
+    """status.php is known to find our ids: from here on an uncertain batch may be repeated."""
+
+    async def done() -> bool:
+        return (await client.describe_queue(messages.UID))[0].status_proved
+
+    await until(done)

@@ -99,9 +99,17 @@ class SandboxClient:
         await self._call("POST", f"/portals/{domain}/applications", settings.model_dump(mode="json"))
 
     async def install(
-        self, domain: str, *, url: str = "", client_id: str = "", user_id: int = 1
+        self,
+        domain: str,
+        *,
+        url: str = "",
+        client_id: str = "",
+        user_id: int = 1,
+        new_application_token: bool = False,
     ) -> reports.EventReport:
-        order = orders.InstallOrder(url=url, client_id=client_id, user_id=user_id)
+        order = orders.InstallOrder(
+            url=url, client_id=client_id, user_id=user_id, new_application_token=new_application_token
+        )
         return await self._post(f"/portals/{domain}/install", order, reports.EventReport)
 
     async def open_frame(self, domain: str, order: orders.InstallOrder) -> reports.EventReport:

@@ -1,5 +1,6 @@
 """From what was asked for to a message in the store: number, route, legs, group. Pure functions."""
 
+import functools
 import hashlib
 from dataclasses import asdict
 
@@ -83,6 +84,7 @@ def prepare(message: Outgoing, provider: Provider, *, default_region: str) -> ou
     )
 
 
+@functools.lru_cache(maxsize=1024)  # few routes, many messages
 def dump_legs(legs: tuple[cascade.Leg, ...]) -> str:
     return scripts.encode([asdict(leg) for leg in legs])
 

@@ -62,12 +62,6 @@ class SenderMetrics:
             (*_PROVIDER, "reason"),
             registry=registry,
         )
-        self.submitted = Counter(
-            "smsbridge_submitted_messages",
-            "Messages taken, by result.",
-            (*_PROVIDER, "result"),
-            registry=registry,
-        )
         self.loop_errors = Counter(
             "smsbridge_loop_errors", "Steps of background loops that failed.", ("loop",), registry=registry
         )

@@ -72,7 +72,7 @@ class Sending:
         left = await self._without_held_pairs(provider, account, left)
         if not left.members:
             return
-        pairs = [(member.msisdn, member.text) for member in left.members]
+        pairs = _pairs(left)
         effect = None
         try:
             effect = await self._intend_and_post(provider, account, left)
@@ -216,8 +216,7 @@ class Sending:
         if not claim.members:
             return claim
         life = self._settings.post_total_ms + self._settings.margin_ms + self._accounts.limits.hold_ms
-        pairs = [(member.msisdn, member.text) for member in claim.members]
-        waits = await self._accounts.hold(account.key, claim.client_id, pairs, life_ms=life)
+        waits = await self._accounts.hold(account.key, claim.client_id, _pairs(claim), life_ms=life)
         moves = [
             {"ref": member.ref, "delay_ms": wait + 50, "why": "same_text_just_sent"}
             for member, wait in zip(claim.members, waits, strict=True)
@@ -269,6 +268,13 @@ class Sending:
         gone = frozenset(move["ref"] for move in moves)
         left = tuple(m for m in claim.members if m.ref not in gone) if kept else ()
         return replace(claim, members=left)
+
+
+def _pairs(claim: outbox.Claim) -> list[tuple[str, str]]:
+    """What is held apart: (phone, text) by channel. A cascade's SMS may follow its Viber message at once; should
+    SMSC call it a duplicate all the same, it waits the hold out then.
+    """
+    return [(member.msisdn, f"{claim.group.channel}\0{member.text}") for member in claim.members]
 
 
 def _request(claim: outbox.Claim) -> wire.SendRequest:

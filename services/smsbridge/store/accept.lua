@@ -2,46 +2,95 @@
 -- Takes messages: each is kept, deduped on (provider, message_id), and put into its group, held, or failed at once.
 -- The dedupe mark is the operation id: a repeat answers what became of the first.
 -- ARGV[1] JSON list of messages (store/outbox.py NewMessage); answers a list of "accepted", "held", "failed", "duplicate".
+-- What many messages have in common is written once at the end: this script bounds how fast messages are accepted.
 local messages = cjson.decode(ARGV[1])
-local answers = {}
-local at = now()
 for i, m in ipairs(messages) do
   assert(type(m.mid) == 'string' and m.mid ~= '' and type(m.acc) == 'number', 'message ' .. i .. ' lacks mid or acc')
 end
-for i, m in ipairs(messages) do
-  local mark = T .. 'd:' .. m.mid
-  if not redis.call('SET', mark, '1', 'NX', 'PX', DEDUPE_KEPT_MS) then
-    answers[i] = 'duplicate'
-    redis.call('HINCRBY', T .. 'n', 'duplicates', 1)
-  else
-    local key = T .. 'm:' .. m.mid
-    redis.call('HSET', key, 'to', m.to, 'th', m.th, 'org', m.org, 'lane', m.lane, 'rep', m.rep, 'tok', m.tok,
-      'route', m.route, 'legs', m.legs, 'rule', m.rule, 'doc', m.doc, 'trace', m.trace, 'acc', m.acc, 'exp', m.exp,
-      'seg', m.seg, 'na', 1, 'nx', m.nx, 'pv', 0,
-      'a1:ch', m.ch, 'a1:st', 'queued', 'a1:rk', 1, 'a1:gid', m.gid, 'a1:gi', m.gi, 'a1:in', at)
-    redis.call('HINCRBY', T .. 'n', 'accepted', 1)
-    event(m.mid, 'accepted', { origin = m.org, route = m.route, rule = m.rule, segments = m.seg })
-    if m.fail ~= '' then
-      redis.call('HSET', key, 'nx', '0')
-      set_attempt(m.mid, 1, 'failed', { rs = m.fail })
-      event(m.mid, 'failed', { reason = m.fail })
-      set_state(m.mid, 'failed', m.fail)
-      answers[i] = 'failed'
-    else
-      keep_text(m.th, m.text)
-      if m.hold ~= '' then
-        redis.call('HSET', key, 'digest', m.hold)
-        redis.call('ZADD', T .. 'tokens', at + TOKEN_HOLD_MS, m.mid)
-        event(m.mid, 'held', { why = 'application_token' })
-        set_state(m.mid, 'held')
-        answers[i] = 'held'
-      else
-        redis.call('ZADD', T .. 'exp', m.exp, m.mid)
-        set_state(m.mid, 'queued')
-        enter_group(m.mid, 1, m.gid, m.gi, at)
-        answers[i] = 'accepted'
-      end
-    end
+
+local answers, at = {}, now()
+local kept, duplicates = 0, 0
+local texts, groups = {}, {}
+local queued, expiry, dirty = {}, {}, {}
+
+local function event_of(m)
+  return cjson.encode({ at = at, what = 'accepted', origin = m.org, route = m.route, rule = m.rule, segments = m.seg })
+end
+
+local function keep(m, st)
+  redis.call('HSET', T .. 'm:' .. m.mid, 'to', m.to, 'th', m.th, 'org', m.org, 'lane', m.lane, 'rep', m.rep,
+    'tok', m.tok, 'route', m.route, 'legs', m.legs, 'rule', m.rule, 'doc', m.doc, 'trace', m.trace, 'acc', m.acc,
+    'exp', m.exp, 'seg', m.seg, 'na', 1, 'nx', m.nx, 'st', st, 'rs', '', 'pv', 1,
+    'a1:ch', m.ch, 'a1:st', 'queued', 'a1:rk', 1, 'a1:gid', m.gid, 'a1:gi', m.gi, 'a1:in', at)
+  redis.call('RPUSH', T .. 'h:' .. m.mid, event_of(m))
+  texts[m.th] = texts[m.th] or { text = m.text, count = 0 }
+  texts[m.th].count = texts[m.th].count + 1
+  kept = kept + 1
+end
+
+local function fail(m)
+  keep(m, 'queued')
+  redis.call('SADD', T .. 's:queued', m.mid)
+  redis.call('HSET', T .. 'm:' .. m.mid, 'nx', '0')
+  return function()
+    set_attempt(m.mid, 1, 'failed', { rs = m.fail })
+    event(m.mid, 'failed', { reason = m.fail })
+    set_state(m.mid, 'failed', m.fail)
   end
 end
+
+local function hold(m)
+  keep(m, 'held')
+  redis.call('SADD', T .. 's:held', m.mid)
+  redis.call('HSET', T .. 'm:' .. m.mid, 'digest', m.hold)
+  redis.call('ZADD', T .. 'tokens', at + TOKEN_HOLD_MS, m.mid)
+  event(m.mid, 'held', { why = 'application_token' })
+end
+
+local function queue(m)
+  keep(m, 'queued')
+  queued[#queued + 1] = m.mid
+  expiry[#expiry + 1] = m.exp
+  expiry[#expiry + 1] = m.mid
+  local group = groups[m.gid]
+  if not group then
+    group = { gi = m.gi, refs = {} }
+    groups[m.gid] = group
+  end
+  group.refs[#group.refs + 1] = at
+  group.refs[#group.refs + 1] = m.mid .. '|1'
+end
+
+local later = {}
+for i, m in ipairs(messages) do
+  if not redis.call('SET', T .. 'd:' .. m.mid, '1', 'NX', 'PX', DEDUPE_KEPT_MS) then
+    answers[i] = 'duplicate'
+    duplicates = duplicates + 1
+  elseif m.fail ~= '' then
+    later[#later + 1] = fail(m)
+    answers[i] = 'failed'
+  else
+    if m.hold ~= '' then hold(m) else queue(m) end
+    answers[i] = m.hold ~= '' and 'held' or 'accepted'
+  end
+  if answers[i] ~= 'duplicate' and answers[i] ~= 'failed' and m.rep == 'portal' then
+    dirty[#dirty + 1] = m.acc + PORTAL_QUEUED_AFTER_MS
+    dirty[#dirty + 1] = m.mid
+  end
+end
+
+if kept > 0 then redis.call('HINCRBY', T .. 'n', 'accepted', kept) end
+if duplicates > 0 then redis.call('HINCRBY', T .. 'n', 'duplicates', duplicates) end
+for th, used in pairs(texts) do keep_text(th, used.text, used.count) end
+if #queued > 0 then
+  redis.call('SADD', T .. 's:queued', unpack(queued))
+  redis.call('ZADD', T .. 'exp', unpack(expiry))
+end
+if #dirty > 0 then redis.call('ZADD', T .. 'dirty', unpack(dirty)) end
+for gid, group in pairs(groups) do
+  redis.call('SET', T .. 'gi:' .. gid, group.gi)
+  redis.call('ZADD', T .. 'g:' .. gid, unpack(group.refs))
+  group_due(gid, cjson.decode(group.gi))
+end
+for _, finish in ipairs(later) do finish() end
 return cjson.encode(answers)

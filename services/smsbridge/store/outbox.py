@@ -5,6 +5,7 @@ raises StoreAway may or may not have happened: repeat it with the same operation
 """
 
 import base64
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -30,7 +31,7 @@ class Group:
         return f"{self.lane}|{self.channel}|{self.native_wait}|{self.valid_seconds}|{self.sender}|{self.th}"
 
     def dump(self) -> str:
-        return scripts.encode(asdict(self))
+        return _dump(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,13 +251,22 @@ class Outbox:
 
     async def submissions(self, uid: str, count: int) -> dict[str, dict[str, Any]]:
         """Up to about `count` submissions that status was not told of yet, by reference."""
+        found: dict[bytes, bytes] = {}
         async with connection.translated():
-            _, found = await self._store.redis.hscan(f"{tags.provider(uid)}subs", 0, count=count)
+            async for key, value in self._store.redis.hscan_iter(f"{tags.provider(uid)}subs", count=count):
+                found[key] = value
+                if len(found) >= count:
+                    break
         return {key.decode(): scripts.decode(value) for key, value in found.items()}
 
     async def submissions_told(self, uid: str, refs: Iterable[str]) -> None:
         async with connection.translated():
             await self._store.redis.hdel(f"{tags.provider(uid)}subs", *refs)
+
+
+@functools.lru_cache(maxsize=4096)  # a broadcast's messages share one group
+def _dump(group: Group) -> str:
+    return scripts.encode(asdict(group))
 
 
 def _fields(message: NewMessage) -> dict[str, Any]:

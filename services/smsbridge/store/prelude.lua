@@ -66,9 +66,9 @@ end
 local FINAL = { delivered = true, undelivered = true, failed = true, expired = true, cancelled = true, outcome_unknown = true }
 local ORDER = { held = 0, queued = 1, sending = 2, sent = 3 }
 
-local function keep_text(th, text)
+local function keep_text(th, text, count)
   local key = T .. 't:' .. th
-  if redis.call('HINCRBY', key, 'n', 1) == 1 then
+  if redis.call('HINCRBY', key, 'n', count) == count then
     redis.call('HSETNX', key, 'x', text)
     redis.call('PERSIST', key)
   end

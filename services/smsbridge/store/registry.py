@@ -7,6 +7,7 @@ Nothing here decides what a provider should look like, or calls anybody.
 
 import asyncio
 import base64
+import contextlib
 import dataclasses
 import functools
 import json
@@ -154,10 +155,18 @@ class RegistryView:
     stays as it was.
     """
 
-    def __init__(self, store: Store, keyring: keyrings.Keyring, *, poll_seconds: float = 1.0) -> None:
+    def __init__(
+        self,
+        store: Store,
+        keyring: keyrings.Keyring,
+        *,
+        poll_seconds: float = 1.0,
+        start_wait_seconds: float = 1.0,
+    ) -> None:
         self._registry = Registry(store, keyring)
         self._keyring = keyring
         self._poll_seconds = poll_seconds
+        self._start_wait_seconds = start_wait_seconds
         self._contents = Contents()
         self._names: dict[tuple[str, str], Provider] = {}
         self._callbacks: list[Callable[[], None]] = []
@@ -170,9 +179,12 @@ class RegistryView:
         return self._contents.version
 
     async def start(self) -> None:
-        """Follows from now on; does not wait for the store."""
-        await self._follow_once()
-        self._task = asyncio.create_task(self._follow(), name="registry view")
+        """Follows from now on. A store that hangs holds nobody up: it is waited for `start_wait_seconds`."""
+        looked = asyncio.Event()
+        self._task = asyncio.create_task(self._follow(looked), name="registry view")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._start_wait_seconds):
+                await looked.wait()
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -226,10 +238,11 @@ class RegistryView:
         for callback in self._callbacks:
             callback()
 
-    async def _follow(self) -> None:
+    async def _follow(self, looked: asyncio.Event) -> None:
         while True:
-            await asyncio.sleep(self._poll_seconds)
             await self._follow_once()
+            looked.set()
+            await asyncio.sleep(self._poll_seconds)
 
     async def _follow_once(self) -> None:
         try:

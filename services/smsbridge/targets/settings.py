@@ -76,20 +76,49 @@ class SmscSettings(BaseModel):
 class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    process: ProcessSettings = Field(default_factory=ProcessSettings)
-    logging: LoggingSettings = Field(default_factory=LoggingSettings)
-    supervisor: SupervisorSettings = Field(default_factory=SupervisorSettings)
-    store: StoreSettings = Field(default_factory=StoreSettings)
-    embedded: EmbeddedSettings = Field(default_factory=EmbeddedSettings)
-    endpoints: EndpointSettings = Field(default_factory=EndpointSettings)
-    gateway: GatewaySettings = Field(default_factory=GatewaySettings)
-    sender: SenderSettings = Field(default_factory=SenderSettings)
-    status: StatusSettings = Field(default_factory=StatusSettings)
-    hlr: HlrSettings = Field(default_factory=HlrSettings)
-    provisioning: ProvisioningSettings = Field(default_factory=ProvisioningSettings)
-    account: AccountLimits = Field(default_factory=AccountLimits)
-    portal: PortalLimits = Field(default_factory=PortalLimits)
-    smsc: SmscSettings = Field(default_factory=SmscSettings)
+    process: ProcessSettings = Field(
+        default_factory=ProcessSettings,
+        description="What every process has: its internal listener and its master key.",
+    )
+    logging: LoggingSettings = Field(
+        default_factory=LoggingSettings,
+        description="What is logged: JSON lines on standard error, without phones, texts and secrets.",
+    )
+    supervisor: SupervisorSettings = Field(
+        default_factory=SupervisorSettings, description="How `run all` keeps its processes."
+    )
+    store: StoreSettings = Field(
+        default_factory=StoreSettings, description="The Valkey (or Redis) server that all roles share."
+    )
+    embedded: EmbeddedSettings = Field(
+        default_factory=EmbeddedSettings, description="The Valkey server that `run all` starts for itself."
+    )
+    endpoints: EndpointSettings = Field(
+        default_factory=EndpointSettings,
+        description="Where a role finds the others, when each runs on its own.",
+    )
+    gateway: GatewaySettings = Field(
+        default_factory=GatewaySettings, description="The public doors and the gateway's journal."
+    )
+    sender: SenderSettings = Field(
+        default_factory=SenderSettings, description="Batches, uncertain batches, pauses and probes."
+    )
+    status: StatusSettings = Field(
+        default_factory=StatusSettings,
+        description="Receipts, status questions, cascades and what is written to the portal.",
+    )
+    hlr: HlrSettings = Field(default_factory=HlrSettings, description="What is known about numbers.")
+    provisioning: ProvisioningSettings = Field(
+        default_factory=ProvisioningSettings,
+        description="How providers are kept registered and looked after.",
+    )
+    account: AccountLimits = Field(
+        default_factory=AccountLimits, description="What all roles together may ask of one SMSC account."
+    )
+    portal: PortalLimits = Field(
+        default_factory=PortalLimits, description="What all roles together may ask of one Bitrix24 portal."
+    )
+    smsc: SmscSettings = Field(default_factory=SmscSettings, description="The client of SMSC.ru.")
 
 
 def load(file: Path | None, environ: Mapping[str, str]) -> Settings:

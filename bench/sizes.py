@@ -1,0 +1,36 @@
+"""How much of everything: enough for steady figures, and under four minutes in all."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Posts, unless it says otherwise."""
+
+    rounds: int = 3  # runs of the bare handler and of the door, in turn
+    warm: int = 500
+    bare: int = 8_000
+    door: int = 4_000
+    paced: int = 4_000
+    interactive: int = 200
+    broadcast: int = 5_000
+    through_sender: int = 10_000
+    gain: int = 1_000
+    writing: int = 2_000
+    portal_window_seconds: float = 15.0
+
+
+WHOLE = Sizes()
+QUICK = Sizes(
+    rounds=1,
+    warm=200,
+    bare=2_000,
+    door=1_000,
+    paced=1_000,
+    interactive=60,
+    broadcast=1_500,
+    through_sender=2_000,
+    gain=300,
+    writing=500,
+    portal_window_seconds=5.0,
+)

@@ -1,0 +1,291 @@
+"""What is measured: `smsbridge run all` as real processes, against a sandbox in the bench's own process.
+
+The sandbox is here so that what it took and when can be read from its own books, on the machine's one clock.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import yaml
+
+from bench import profiled
+from bench.letters import Letter
+from smsbridge.rpc import clients
+from smsbridge.runtime import addresses, rpc, rundir
+from smsbridge.sandbox import portal_posts, server
+from smsbridge.sandbox.client import SandboxClient
+from smsbridge.sandbox.portal import Application, Portal, Row
+from smsbridge.sandbox.settings import AccountSettings, SandboxSettings
+from smsbridge.sandbox.smsc_account import Account
+
+DOMAIN = "example.bitrix24.ru"
+_HOST = "127.0.0.1"
+_NAMESPACE = "bench"
+_PASSWORD = "secret"
+_START_SECONDS = 60.0
+_STOP_SECONDS = 40.0
+_LOG_LINES = 20
+_AUTHOR = 1
+
+
+class StandFailed(Exception):
+    """A step did not come to its end; the end of the log is in the message."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plan:
+    """One provider. Its name is its code in the portal; `login` is the sandbox account it sends by."""
+
+    name: str
+    login: str = "plain"
+    paused: bool = False
+    batching: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+class Stand:
+    def __init__(
+        self, directory: Path, sandbox: server.Sandbox, plans: Sequence[Plan], config: dict[str, Any]
+    ) -> None:
+        self.directory = directory
+        self.data = directory / "data"
+        self.sandbox = sandbox
+        self._plans = {plan.name: plan for plan in plans}
+        self._config = config
+        public = addresses.free_port(_HOST)
+        internal = addresses.free_port(_HOST, taken=frozenset({public}))
+        self.public, self.internal = f"{_HOST}:{public}", f"{_HOST}:{internal}"
+        self._process: asyncio.subprocess.Process | None = None
+        self._numbers = 0
+        self._letters = 0
+        # The sandbox's time less the load generator's: both run on the machine's monotonic clock.
+        self.clock_offset = sandbox.clock.now() - time.monotonic()
+
+    @property
+    def portal(self) -> Portal:
+        return self.sandbox.portals.by_domain[DOMAIN]
+
+    @property
+    def application(self) -> Application:
+        return next(iter(self.portal.applications.values()))
+
+    def account(self, login: str) -> Account:
+        return self.sandbox.smsc.accounts[login]
+
+    def letter(self, name: str, count: int, **changes: Any) -> Letter:
+        """A letter to the provider's door, as its portal posts it, to numbers that no other letter has."""
+        self._letters += 1
+        letter = Letter(
+            url=self.application.senders[name].handler,
+            code=name,
+            count=count,
+            first=self._numbers,
+            salt=f"{self._letters}-",
+            auth=self._auth(),
+            **changes,
+        )
+        self._numbers += count
+        return letter
+
+    def _auth(self) -> list[tuple[str, str]]:
+        portals, now = self.sandbox.portals, self.sandbox.clock.now()
+        grant = portal_posts.grant(self.portal, self.application, _AUTHOR)
+        pair = portals.tokens.issue_access(grant, now=now, seconds=3600)
+        return portal_posts.auth_pairs(
+            portals, self.portal, self.application, user_id=_AUTHOR, pair=pair, now=now
+        )
+
+    def add_rows(self, letter: Letter) -> list[Row]:
+        """The portal's rows of a letter that the load generator posts, so that its statuses find them."""
+        now = self.sandbox.clock.now()
+        rows = []
+        for number in range(letter.count):
+            row = self.portal.new_row(
+                message_id=letter.message_id(number),
+                phone=letter.phone(number),
+                origin=letter.origin.value,
+                author_id=_AUTHOR,
+                now=now,
+            )
+            self.portal.insert(row, status="sent", now=now)
+            rows.append(row)
+        return rows
+
+    def pause(self, name: str, *, paused: bool) -> None:
+        self._plans[name] = dataclasses.replace(self._plans[name], paused=paused)
+        self._write_providers()
+
+    async def start(self) -> None:
+        (self.directory / "config.yaml").write_text(yaml.safe_dump(self._config), encoding="utf-8")
+        self._write_providers()
+        command = [
+            sys.executable, "-m", "smsbridge.runtime.launch", str(os.getpid()),
+            sys.executable, "-m", "smsbridge", "run", "all", "--providers", "providers.yaml", "--data",
+            str(self.data), "--public", self.public, "--internal", self.internal, "--config", "config.yaml",
+        ]  # fmt: skip
+        with (self.directory / "smsbridge.log").open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *command, cwd=self.directory, stdout=log, stderr=log, env=profiled.environment(os.environ)
+            )
+        await self.until(lambda: answers(f"http://{self.internal}/readyz"), what="smsbridge")
+
+    async def stop(self) -> None:
+        if self._process is None or self._process.returncode is not None:
+            return
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(_STOP_SECONDS):
+                await self._process.wait()
+        except TimeoutError:
+            self._process.kill()
+            await self._process.wait()
+
+    async def connect(self) -> None:
+        """Callbacks set in SMSC's accounts, the application installed, every provider registered."""
+        first_of = {plan.login: plan.name for plan in reversed(self._plans.values())}
+        install_url = ""
+        for login, name in first_of.items():
+            shown = await self.until(lambda name=name: self._shown(name), what=f"provider {name}")  # type: ignore[misc]
+            self.account(login).settings.callback.url = shown["callbackUrl"]
+            install_url = shown["installUrl"]
+        async with SandboxClient(self.sandbox.control_url) as control:
+            await control.install(DOMAIN, url=install_url)
+        await self.until(self._registered, what="the registration in the portal")
+
+    async def _registered(self) -> bool:
+        return self._plans.keys() <= self.application.senders.keys()
+
+    async def _shown(self, name: str) -> dict[str, Any]:
+        """Empty until the provisioner has taken the manifest."""
+        arguments = ("show", f"{_NAMESPACE}/{name}", "--data", str(self.data), "--output", "json")
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "smsbridge", "provider", *arguments,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+        output, _ = await process.communicate()
+        return dict(json.loads(output)) if process.returncode == 0 else {}
+
+    async def books(self) -> tuple[int, int]:
+        """The product's own: messages accepted, and messages unaccounted for."""
+        found = rundir.read(self.data)
+        assert found is not None
+        async with rpc.channel(found.processes["status"].rpc) as channel:
+            ledger = await clients.StatusClient(channel).get_ledger()
+        return sum(one.accepted for one in ledger.ledgers), ledger.unaccounted
+
+    async def metrics(self) -> str:
+        async with aiohttp.ClientSession() as session, session.get(f"http://{self.internal}/metrics") as page:
+            return await page.text()
+
+    async def until(
+        self, read: Callable[[], Awaitable[Any]], *, what: str, seconds: float = _START_SECONDS
+    ) -> Any:
+        try:
+            return await until(read, what=what, seconds=seconds)
+        except StandFailed as error:
+            raise StandFailed(f"{error}\n{self._log_tail()}") from None
+
+    def _log_tail(self) -> str:
+        text = (self.directory / "smsbridge.log").read_text(encoding="utf-8", errors="replace")
+        return "\n".join(text.splitlines()[-_LOG_LINES:])
+
+    def _write_providers(self) -> None:
+        settings = self.application.settings
+        documents = [_secret("app", clientId=settings.client_id, clientSecret=settings.client_secret)]
+        documents += [
+            _secret(f"account-{login}", login=login, password=_PASSWORD)
+            for login in sorted({plan.login for plan in self._plans.values()})
+        ]
+        documents += [self._provider(plan) for plan in self._plans.values()]
+        draft = self.directory / "providers.new"
+        draft.write_text(yaml.safe_dump_all(documents, allow_unicode=True), encoding="utf-8")
+        draft.replace(self.directory / "providers.yaml")
+
+    def _provider(self, plan: Plan) -> dict[str, Any]:
+        sandbox = self.sandbox
+        spec = {
+            "code": plan.name,
+            "name": "SMSC.ru",
+            "publicUrl": f"http://{self.public}",
+            "sandbox": True,
+            "paused": plan.paused,
+            "portal": {
+                "domain": DOMAIN,
+                "appSecretRef": {"name": "app"},
+                "endpoint": sandbox.portal_url(DOMAIN),
+                "oauthEndpoint": sandbox.oauth_url,
+            },
+            "smsc": {"accountSecretRef": {"name": f"account-{plan.login}"}, "baseUrl": sandbox.smsc_url},
+            "batching": plan.batching,
+        }
+        metadata = {"name": plan.name, "namespace": _NAMESPACE}
+        return {
+            "apiVersion": "smsbridge.dev/v1alpha1", "kind": "SmscProvider", "metadata": metadata, "spec": spec,
+        }  # fmt: skip
+
+
+def _secret(name: str, **values: str) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": _NAMESPACE}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": values}
+
+
+@contextlib.asynccontextmanager
+async def running(
+    directory: Path,
+    *plans: Plan,
+    config: dict[str, Any] | None = None,
+    portal_limited: bool = True,
+    latency_ms: dict[str, float] | None = None,
+) -> AsyncIterator[Stand]:
+    """`latency_ms`: of each account of SMSC that is not quick."""
+    slow = latency_ms or {}
+    logins = sorted({plan.login for plan in plans})
+    settings = SandboxSettings(
+        accounts=[
+            AccountSettings(login=login, password=_PASSWORD, latency_ms=slow.get(login, 0.0))
+            for login in logins
+        ]
+    )
+    settings.portals[0].requests.enabled = portal_limited
+    directory.mkdir(parents=True)
+    async with server.Sandbox.running(settings) as sandbox:
+        stand = Stand(directory, sandbox, plans, config or {})
+        try:
+            await stand.start()
+            await stand.connect()
+            yield stand
+        finally:
+            await stand.stop()
+
+
+async def until(
+    read: Callable[[], Awaitable[Any]], *, what: str, seconds: float = _START_SECONDS, pause: float = 0.1
+) -> Any:
+    """Asks until the answer is true. Raises StandFailed after so long."""
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = await read()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise StandFailed(f"{what} did not come within {seconds:.0f} s")
+        await asyncio.sleep(pause)
+
+
+async def answers(url: str) -> bool:
+    """With 200."""
+    timeout = aiohttp.ClientTimeout(total=5)
+    try:
+        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as answer:
+            return answer.status == 200
+    except (aiohttp.ClientError, TimeoutError):
+        return False
