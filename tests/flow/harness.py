@@ -214,7 +214,7 @@ class Stack:
         async def good() -> bool:
             return (await get(f"http://{self.internal}/readyz"))[0] == 200
 
-        await until(good, seconds=60, what=lambda: self.log_tail())
+        await until(good, seconds=60, what=self.log_tail)
 
     async def stop(self) -> None:
         if self.process is not None and self.process.returncode is None:

@@ -35,18 +35,27 @@ async def cut() -> Then:
 
 @dataclass(slots=True)
 class Point:
-    """Strikes `times` times at `word`, where the request (before) or the answer (after) holds `having`."""
+    """Strikes `times` times at `word`, where the request (before) or the answer (after) holds `having`;
+    the first `skip` such are let through.
+    """
 
     word: str
     moment: Moment
     act: Callable[[], Awaitable[Then]] = cut
     having: bytes = b""
     times: int = 1
+    skip: int = 0
     struck: int = 0
 
-    @property
-    def done(self) -> bool:
-        return self.struck >= self.times
+    def strikes(self, moment: Moment, word: str, data: bytes) -> bool:
+        """Counts what fits."""
+        if (self.word, self.moment) != (word, moment) or self.having not in data or self.struck >= self.times:
+            return False
+        if self.skip:
+            self.skip -= 1
+            return False
+        self.struck += 1
+        return True
 
 
 Dialect = Callable[[bytearray], tuple[int, str] | None]
@@ -94,6 +103,8 @@ class Proxy:
         ]
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            return  # only `stop` does this, and the server's own callback cannot bear it
         finally:
             for pump in pumps:
                 pump.cancel()
@@ -132,8 +143,7 @@ class Proxy:
 
     async def _strike(self, moment: Moment, word: str, data: bytes) -> Then:
         for point in self._points:
-            if (point.word, point.moment) == (word, moment) and not point.done and point.having in data:
-                point.struck += 1
+            if point.strikes(moment, word, data):
                 return await point.act()
         return Then.PASS
 

@@ -9,8 +9,8 @@ from tests.flow import harness
 
 VICTIMS = ("gateway", "sender", "status", "hlr", "store", "supervisor")
 KILLS = 30
-# Besides those that never end or refuse a whole request: 93 is refused in an answer that may be lost here, and
-# status.php of profile guide then only says "not delivered".
+# Besides those that never end or refuse a whole request: 93 is refused in an answer that may be lost here,
+# and status.php of profile guide then only says "not delivered".
 LEFT_OUT = frozenset({91, 93, 94, 95, 96})
 FAULTS = (
     Fault(kind=FaultKind.TIMEOUT_AFTER_ACCEPT, probability=0.06, seed=1, seconds=5),

@@ -179,6 +179,19 @@ async def test_what_is_under_way_counts_already(store: connection.Store) -> None
     assert (await turn(limiter))[1] == "operating"
 
 
+async def test_answers_of_overlapping_batches_may_come_in_any_order(store: connection.Store) -> None:
+    """Four of a second each: a lower figure is not the newer one, a higher one not the cost of one batch."""
+    limits = PortalLimits(operating_limit_seconds=6, operating_cost_seconds=0.02)
+    limiter = PortalLimiter(store, limits)
+    await used(limiter, 0.001)
+    for _ in range(4):
+        await limiter.acquire(PORTAL, priority=Priority.STATUSES, method=METHOD, commands=50)
+    for seconds in (2, 1, 4, 3):
+        await used(limiter, seconds)
+    assert (await turn(limiter, commands=91)) == (0, "")  # 4 s and 91 x 20 ms, of 5.82 s
+    assert (await turn(limiter, commands=92))[1] == "operating"
+
+
 async def test_a_lower_limit_is_learned_from_a_429(store: connection.Store) -> None:
     limiter = PortalLimiter(store)
     await used(limiter, 300)

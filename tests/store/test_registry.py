@@ -18,7 +18,7 @@ from smsbridge.core.provider import (
     Rule,
 )
 from smsbridge.store import tags
-from smsbridge.store.connection import Store
+from smsbridge.store.connection import Store, StoreSettings
 from smsbridge.store.keyring import Keyring, KeyringError
 from smsbridge.store.registry import Registry, RegistryView
 
@@ -243,6 +243,30 @@ async def test_a_snapshot_gives_way_to_the_store(store: Store) -> None:
     await early.start()
     await early.stop()
     assert len(early.all()) == 2
+
+
+async def test_a_store_that_hangs_does_not_hold_up_the_start(store: Store) -> None:
+    """It takes the connection and never answers, as a stopped process does."""
+    registry = Registry(store, RING)
+    await registry.put(FULL)
+    known = RegistryView(store, RING)
+    await known.refresh()
+    never = asyncio.Event()
+    silent = await asyncio.start_server(lambda *_: never.wait(), "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    hung = Store.connect(StoreSettings(url=f"redis://127.0.0.1:{port}/0", timeout_seconds=600))
+    view = RegistryView(hung, RING, start_wait_seconds=0.05)
+    try:
+        async with asyncio.timeout(30):
+            await view.start()
+        assert not view.loaded
+        view.restore(known.snapshot())
+        assert view.get("uid-1") == FULL
+    finally:
+        await view.stop()
+        await hung.close()
+        never.set()
+        silent.close()
 
 
 async def test_a_renamed_resource_leaves_its_old_name_free(store: Store) -> None:

@@ -267,6 +267,27 @@ async def test_a_pause_stops_sending_not_accepting(store: connection.Store, sand
         await all_sent(sender, 3)
 
 
+async def test_a_full_store_stops_claiming_then_accepting(
+    store: connection.Store, sandbox: server.Sandbox
+) -> None:
+    async with senders.running(store, sandbox, provider(sandbox), memory_check_seconds=0.05) as sender:
+        await store.redis.set("ballast", b"x" * 50_000_000)  # what clients' buffers take does not count then
+        used = int((await store.redis.info("memory"))["used_memory"])
+        before = (await store.redis.config_get("maxmemory"))["maxmemory"]
+        try:
+            await store.redis.config_set("maxmemory", int(used / 0.85))
+            await asyncio.sleep(0.3)
+            assert await submit(sender, range(2)) == [Submitted.ACCEPTED] * 2
+            assert book(sender).messages == 0
+            used = int((await store.redis.info("memory"))["used_memory"])
+            await store.redis.config_set("maxmemory", int(used / 0.96))
+            await asyncio.sleep(0.3)
+            assert await submit(sender, range(5, 6)) == [Submitted.UNAVAILABLE]
+        finally:
+            await store.redis.config_set("maxmemory", before)
+        await all_sent(sender, 2)
+
+
 async def test_a_removed_provider_fails_what_waits(store: connection.Store, sandbox: server.Sandbox) -> None:
     gone = provider(sandbox, paused=True)
     async with senders.running(store, sandbox, gone) as sender:
@@ -277,7 +298,7 @@ async def test_a_removed_provider_fails_what_waits(store: connection.Store, sand
             return await finals(store) == {"failed": 3}
 
         await senders.until(failed)
-        assert await submit(sender, range(5, 6)) == [Submitted.UNKNOWN_PROVIDER]
+        assert await submit(sender, range(5, 6)) == [Submitted.FAILED]
 
 
 async def test_the_same_text_to_the_same_phone_waits_for_the_duplicate_guard(

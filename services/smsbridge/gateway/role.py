@@ -24,7 +24,7 @@ from smsbridge.gateway.metrics import GatewayMetrics
 from smsbridge.gateway.service import Accepting
 from smsbridge.gateway.settings import GatewaySettings
 from smsbridge.rpc.clients import HlrClient, SenderClient, StatusClient
-from smsbridge.runtime import addresses, rpc
+from smsbridge.runtime import addresses, rpc, tasks
 from smsbridge.runtime.tasks import Loop, Loops
 from smsbridge.store.connection import Store
 from smsbridge.store.installations import Installations
@@ -113,9 +113,7 @@ class Role:
         self._registry_changed()
 
     async def _close_view(self) -> None:
-        if self._view_starting is not None:
-            self._view_starting.cancel()
-            await asyncio.gather(self._view_starting, return_exceptions=True)
+        await tasks.end(self._view_starting)
         await self._view.stop()
 
     async def _build(self, stack: AsyncExitStack) -> Doors:

@@ -26,6 +26,7 @@ from smsbridge.provisioning.schedule import Schedule
 from smsbridge.provisioning.settings import ProvisioningSettings
 from smsbridge.provisioning.state import State
 from smsbridge.runtime import clock as clocks
+from smsbridge.runtime import tasks
 from smsbridge.store.registry import Contents, Registry
 
 log = structlog.get_logger()
@@ -116,9 +117,7 @@ class Provisioner:
 
     async def stop(self) -> None:
         """What is in hand is given up: every step of it may be repeated."""
-        for task in list(self._running.values()):
-            task.cancel()
-        await asyncio.gather(*self._running.values(), return_exceptions=True)
+        await tasks.end(*self._running.values())
 
     async def _one(self, uid: str, known: Mapping[str, State]) -> None:
         async with self._limit:

@@ -16,6 +16,19 @@ log = structlog.get_logger()
 Step = Callable[[], Awaitable[float | None]]
 
 
+async def end(*given: asyncio.Task[None] | None) -> None:
+    """Cancels tasks and waits for their end.
+
+    Once is not enough: on Python 3.11 `asyncio.wait_for`, which the store's driver uses, may swallow a
+    cancellation that comes in the moment its work is done.
+    """
+    left = {task for task in given if task is not None}
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=0.5)
+
+
 class Loop:
     """`wake()` ends the pause at once; a wake during a step makes the next one follow without a pause."""
 
@@ -99,5 +112,4 @@ class Loops:
         _, late = await asyncio.wait(tasks, timeout=grace_seconds)
         for task in late:
             log.warning("loop_cancelled", loop=task.get_name())
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
+        await end(*late)

@@ -11,6 +11,7 @@ import structlog
 
 from smsbridge.core import errors
 from smsbridge.core.provider import Provider
+from smsbridge.runtime import tasks
 from smsbridge.sender import effects
 from smsbridge.sender.settings import SenderSettings
 from smsbridge.smsc import account as smsc_account
@@ -42,6 +43,8 @@ class AccountCare:
         self._egress = egress
         self._client = client
         self._unreachable: dict[str, int] = {}
+        self._begun: set[str] = set()
+        self._good: set[str] = set()
         self._proving: set[asyncio.Task[None]] = set()
         self._proof_begun: set[str] = set()
 
@@ -69,6 +72,7 @@ class AccountCare:
             await self._accounts.saw_balance(key, balance)
         match effect.account:
             case effects.Account.GOOD:
+                self._good.add(key)
                 await self._accounts.succeeded(key)
                 await self._egress.good_request()
                 self._begin_proof(account, claim)
@@ -89,7 +93,18 @@ class AccountCare:
             case effects.Account.NOTHING:
                 pass
 
+    async def may_send(self, key: str) -> bool:
+        """False while one more wrong login might block the egress and this account has not succeeded yet.
+
+        After a start one request of an account goes alone until it succeeds.
+        """
+        if key not in self._begun:
+            await self._accounts.cool(key)
+            self._begun.add(key)
+        return key in self._good or await self.login_allowed()
+
     async def _pause(self, provider: Provider, key: str, reason: str, first_probe_seconds: float) -> None:
+        self._good.discard(key)
         if await self._accounts.pause(key, reason, first_probe_seconds=first_probe_seconds):
             log.warning("account_paused", namespace=provider.namespace, provider=provider.name, reason=reason)
 
@@ -228,6 +243,4 @@ class AccountCare:
         self._proof_begun.discard(account.key)  # the next success tries again
 
     async def close(self) -> None:
-        for task in list(self._proving):
-            task.cancel()
-        await asyncio.gather(*self._proving, return_exceptions=True)
+        await tasks.end(*self._proving)

@@ -68,6 +68,8 @@ class Pump:
         stopped = await self._care.stopped_seconds()
         if stopped > 0:
             return min(stopped, idle)
+        if not await self._care.may_send(account.key):
+            return idle
         seconds = (self._settings.post_total_ms + self._settings.margin_ms) / 1000
         try:
             permit = await self._accounts.take(

@@ -271,8 +271,8 @@ class Sending:
 
 
 def _pairs(claim: outbox.Claim) -> list[tuple[str, str]]:
-    """What is held apart: (phone, text) by channel. A cascade's SMS may follow its Viber message at once; should
-    SMSC call it a duplicate all the same, it waits the hold out then.
+    """What is held apart: (phone, text) by channel. A cascade's SMS may follow its Viber message at once;
+    should SMSC call it a duplicate all the same, it waits the hold out then.
     """
     return [(member.msisdn, f"{claim.group.channel}\0{member.text}") for member in claim.members]
 

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from smsbridge.core import errors
 from smsbridge.core.delivery import MessageState
@@ -94,15 +94,11 @@ class SenderService:
         if provider is None:
             return [Answer(Submitted.UNKNOWN_PROVIDER)] * len(messages)
         try:
-            if provider.removed:
-                return [
-                    await self._next_or(provider, m, Answer(Submitted.UNKNOWN_PROVIDER)) for m in messages
-                ]
-            return await self._submit_live(provider, messages)
+            return await self._submit_known(provider, messages)
         except errors.StoreAway:
             return [Answer(Submitted.UNAVAILABLE)] * len(messages)
 
-    async def _submit_live(self, provider: Provider, messages: Sequence[Outgoing]) -> list[Answer]:
+    async def _submit_known(self, provider: Provider, messages: Sequence[Outgoing]) -> list[Answer]:
         answers: list[Answer] = [Answer(Submitted.REFUSED, reason="no message_id and no key")] * len(messages)
         fresh: list[tuple[int, outbox.NewMessage]] = []
         for index, message in enumerate(messages):
@@ -110,6 +106,8 @@ class SenderService:
                 answers[index] = await self._next_leg(provider, message)
             elif message.message_id or message.dedupe_key:
                 prepared = intake.prepare(message, provider, default_region=self._settings.default_region)
+                if provider.removed:  # it came through the door before: the portal is told what became of it
+                    prepared = replace(prepared, fail=Reason.PROVIDER_REMOVED.value)
                 fresh.append((index, prepared))
         if fresh:
             results = await self._outbox.accept(provider.uid, [item for _, item in fresh])
@@ -118,9 +116,6 @@ class SenderService:
         for lane in {Lane(item.lane) for _, item in fresh}:
             self._taken(provider, lane)
         return answers
-
-    async def _next_or(self, provider: Provider, message: Outgoing, otherwise: Answer) -> Answer:
-        return await self._next_leg(provider, message) if message.attempt > 1 else otherwise
 
     async def _next_leg(self, provider: Provider, message: Outgoing) -> Answer:
         """A cascade's later attempt; its number, text and legs are in the store already."""

@@ -4,13 +4,14 @@ Each step is safe to run in every replica at once.
 """
 
 import structlog
+from ulid import ULID
 
 from smsbridge.api.v1 import status_pb2
 from smsbridge.core.delivery import MessageState
-from smsbridge.core.message import Channel, Reason
+from smsbridge.core.message import Channel, Lane, Reason
 from smsbridge.core.provider import Provider
 from smsbridge.rpc import clients, enums
-from smsbridge.sender import service
+from smsbridge.sender import effects, service
 from smsbridge.sender.metrics import SenderMetrics
 from smsbridge.store import outbox
 from smsbridge.store.installations import Installations
@@ -18,6 +19,7 @@ from smsbridge.store.installations import Installations
 log = structlog.get_logger()
 
 _TELL_AT_ONCE = 200
+_FAIL_LEASE_MS = 10_000
 
 
 class Upkeep:
@@ -45,15 +47,37 @@ class Upkeep:
             await self._fail_waiting(provider)
 
     async def _fail_waiting(self, provider: Provider) -> None:
-        """A removed provider sends nothing more; the portal is told so of each message."""
-        for state in (MessageState.QUEUED, MessageState.HELD):
-            for message_id in await self._outbox.some_in(provider.uid, state.value, 500):
-                await self._outbox.cancel(
+        """A removed provider sends nothing more; what waits, also later legs of cascades, fails."""
+        for lane in Lane:
+            while claim := await self._claim(provider, lane):
+                outcome = {
+                    "kind": "fail",
+                    "reason": Reason.PROVIDER_REMOVED.value,
+                    "text": "",
+                    "code": 0,
+                    "ids": effects.new_ids(),
+                }
+                await self._outbox.outcome(
                     provider.uid,
-                    message_id,
-                    state=MessageState.FAILED.value,
-                    reason=Reason.PROVIDER_REMOVED.value,
+                    op=str(ULID()),
+                    client_id=claim.client_id,
+                    owner=claim.owner,
+                    outcome=outcome,
                 )
+        for message_id in await self._outbox.some_in(provider.uid, MessageState.HELD.value, 500):
+            await self._outbox.cancel(
+                provider.uid,
+                message_id,
+                state=MessageState.FAILED.value,
+                reason=Reason.PROVIDER_REMOVED.value,
+            )
+
+    async def _claim(self, provider: Provider, lane: Lane) -> outbox.Claim | None:
+        op = str(ULID())
+        found = await self._outbox.claim(
+            provider.uid, op=op, lane=lane, owner=op, lease_ms=_FAIL_LEASE_MS, client_id=op, most=100
+        )
+        return found if isinstance(found, outbox.Claim) else None
 
     async def compare_held(self, provider: Provider) -> bool:
         """True where one was released. One whose token is still foreign after its time is refused."""

@@ -19,6 +19,7 @@ from smsbridge.bitrix24 import batch, client, limiter, messageservice
 from smsbridge.core import errors
 from smsbridge.core.installation import Installation
 from smsbridge.core.provider import Provider
+from smsbridge.runtime import tasks
 from smsbridge.status.flight import Cargo, Flight, Landing
 from smsbridge.status.metrics import StatusMetrics
 from smsbridge.status.ports import Providers
@@ -87,9 +88,7 @@ class Writer:
         if not flights:
             return
         _, late = await asyncio.wait(flights, timeout=grace_seconds)
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
+        await tasks.end(*late)
 
     def _by_installation(self) -> dict[Installation, list[Provider]]:
         """Providers that have a portal we may call. What waits for the others is parked."""

@@ -26,6 +26,7 @@ AWAY = (
     exceptions.TimeoutError,
     exceptions.ReadOnlyError,
     exceptions.ClusterDownError,
+    exceptions.OutOfMemoryError,
     OSError,
     asyncio.TimeoutError,
 )

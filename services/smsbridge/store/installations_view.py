@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from smsbridge.core import errors
 from smsbridge.core.installation import Installation
 from smsbridge.core.provider import Provider
+from smsbridge.runtime import tasks
 from smsbridge.store import installations as stored
 from smsbridge.store.keyring import Keyring
 
@@ -42,10 +43,8 @@ class InstallationsView:
         self._task = asyncio.create_task(self._follow(), name="installations view")
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        await tasks.end(self._task)
+        self._task = None
 
     def get(self, client_id: str, member_id: str) -> Installation | None:
         return self._found.get((client_id, member_id))

@@ -5,7 +5,7 @@
 -- operating times in seconds, shares of the limit, `flight` in ms. `peek` admits nothing.
 --   bk        hash: level and at of the leaky bucket, rest (not before), fails, blocked (until), skipped (others since the
 --             last of the lowest priority)
---   om:METHOD hash: stop (until), cost (seconds a command), limit (learned), next (pace)
+--   om:METHOD hash: stop (until), cost (seconds a command), limit (learned), next (pace), landed (last answer)
 --   ob:METHOD hash, unix time -> operating seconds that the portal forgets then;  of:METHOD list, commands|at under way
 -- Answers {ok = true}, {wait_ms, why} or {stopped = why, wait_ms}.
 local a = cjson.decode(ARGV[1])
@@ -33,7 +33,11 @@ local function operating()
   local cost = meta[2] and num(meta[2]) or a.cost
   for _, flight in ipairs(redis.call('LRANGE', T .. 'of:' .. a.method, 0, -1)) do
     local bar = string.find(flight, '|', 1, true)
-    if num(string.sub(flight, bar + 1)) > at - a.flight then used = used + num(string.sub(flight, 1, bar - 1)) * cost end
+    if num(string.sub(flight, bar + 1)) > at - a.flight then
+      used = used + num(string.sub(flight, 1, bar - 1)) * cost
+    else
+      redis.call('LREM', T .. 'of:' .. a.method, 1, flight)
+    end
   end
   local limit = a.operating_limit
   if meta[3] then limit = math.min(limit, num(meta[3])) end

@@ -34,8 +34,7 @@ local function forget(list_, surplus)
   end
 end
 
-local function note_cost(meta, flight, more)
-  local commands = flight and num(string.sub(flight, 1, string.find(flight, '|', 1, true) - 1)) or 0
+local function note_cost(meta, commands, more)
   if commands == 0 then return end
   local old, new = redis.call('HGET', meta, 'cost'), more / commands
   -- A jump is somebody else's use of the method, or a bucket that we forgot before the portal did.
@@ -43,17 +42,30 @@ local function note_cost(meta, flight, more)
   redis.call('HSET', meta, 'cost', new)
 end
 
+-- Commands of the flight that has landed, and whether no other was under way meanwhile. Answers of flights that
+-- overlap come in any order: a lower figure is an older one then, and nobody knows how much of a higher one is whose.
+local function landed(meta)
+  local flights = T .. 'of:' .. o.method
+  local flight = redis.call('LPOP', flights)
+  local bar = flight and string.find(flight, '|', 1, true)
+  local commands = bar and num(string.sub(flight, 1, bar - 1)) or 0
+  local began = bar and num(string.sub(flight, bar + 1)) or at
+  local alone = redis.call('LLEN', flights) == 0 and began >= num(redis.call('HGET', meta, 'landed'))
+  redis.call('HSET', meta, 'landed', at)
+  return commands, alone
+end
+
 -- The portal counts in ten buckets; `operating` is their sum, so whatever is more than we know was spent just now.
 local function operating()
   local meta, key, length = T .. 'om:' .. o.method, T .. 'ob:' .. o.method, o.window / 10
   local list_, sum = buckets()
   local more = o.operating - sum
-  local flight = redis.call('LPOP', T .. 'of:' .. o.method)
+  local commands, alone = landed(meta)
   if more > 0 then
     local ends = (math.floor(at / 1000 / length) + 10) * length
     redis.call('HINCRBYFLOAT', key, string.format('%.3f', ends), more)
-    note_cost(meta, flight, more)
-  elseif more < 0 then
+    if alone then note_cost(meta, commands, more) end
+  elseif more < 0 and alone then
     forget(list_, -more)
   end
   -- Told is when the oldest leaves (some portals tell when the newest does): its clock is better than ours.

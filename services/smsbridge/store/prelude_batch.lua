@@ -31,8 +31,8 @@ local function refused(ref, b, reason, text)
   local mid, k = split_ref(ref)
   local m = redis.call('HMGET', T .. 'm:' .. mid, 'a' .. k .. ':cid', 'a' .. k .. ':rk', 'nx')
   if m[1] ~= b.cid or num(m[2]) >= RANKS.sent then return end
-  set_attempt(mid, k, 'failed', { rs = reason, prof = b.prof, acct = b.acct })
-  event(mid, 'refused', { attempt = k, channel = b.ch, reason = reason, smsc = text })
+  set_attempt(mid, k, 'failed', { rs = reason, prof = b.prof or '', acct = b.acct or '' })
+  event(mid, 'refused', { attempt = k, channel = b.ch or nil, reason = reason, smsc = text })
   if m[3] == '1' then plan_next(mid, reason) end
   derive(mid)
 end

@@ -20,6 +20,7 @@ from pydantic import TypeAdapter
 
 from smsbridge.core import errors
 from smsbridge.core.provider import Provider
+from smsbridge.runtime import tasks
 from smsbridge.store import keyring as keyrings
 from smsbridge.store import tags
 from smsbridge.store.connection import Store, translated
@@ -187,10 +188,8 @@ class RegistryView:
                 await looked.wait()
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        await tasks.end(self._task)
+        self._task = None
 
     def get(self, uid: str) -> Provider | None:
         entry = self._contents.entries.get(uid)

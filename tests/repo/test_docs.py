@@ -1,0 +1,282 @@
+"""The documents say what the code says: words, metrics, commands, settings, and where links lead."""
+
+import asyncio
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics import MetricWrapperBase
+
+from smsbridge import cli
+from smsbridge.core.message import REASON_SENTENCES
+from smsbridge.core.provider import AccountSettings, PortalSettings, Provider
+from smsbridge.gateway.metrics import GatewayMetrics
+from smsbridge.hlr.metrics import HlrMetrics
+from smsbridge.provisioning.conditions import Reason
+from smsbridge.provisioning.metrics import ProvisionerMetrics
+from smsbridge.runtime import rpc, supervisor
+from smsbridge.sender import care
+from smsbridge.sender.metrics import SenderMetrics
+from smsbridge.status.metrics import Ledgers, StatusMetrics
+from smsbridge.store.delivery import LedgerView
+from smsbridge.targets import reference
+
+ROOT = Path(__file__).parents[2]
+CODE = ROOT / "services" / "smsbridge"
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+CALL_OF_EVENT = re.compile(r"(?<!function )\b(?:event|tell)\([\w.]+, ([^,\n]+?)[,)]")
+QUOTED = re.compile(r"'([a-z_]+)'")
+
+
+def page(name: str) -> str:
+    return (ROOT / "docs" / name).read_text(encoding="utf-8")
+
+
+def section(text: str, heading: str) -> str:
+    """What stands under a heading, up to the next one of its level or above."""
+    level, _, _ = heading.partition(" ")
+    start = text.index(f"\n{heading}\n") + len(heading) + 2
+    end = re.search(rf"^#{{1,{len(level)}}} ", text[start:], flags=re.MULTILINE)
+    return text[start : start + end.start()] if end else text[start:]
+
+
+def rows(text: str) -> list[list[str]]:
+    """Cells of all tables, without their heads."""
+    lines = [line.strip("| ") for line in text.splitlines() if line.startswith("| `")]
+    return [[cell.strip() for cell in line.split(" | ")] for line in lines]
+
+
+def words(cell: str) -> set[str]:
+    return set(re.findall(r"`([^`]+)`", cell))
+
+
+def scripts_of_messages() -> Iterator[tuple[str, str]]:
+    """Scripts of the provider's tag and what they share: only these write stories."""
+    for path in sorted((CODE / "store").glob("*.lua")):
+        text = path.read_text(encoding="utf-8")
+        if "-- provider tag" in text or path.stem.startswith("prelude"):
+            yield path.name, text
+
+
+def test_the_configuration_page_is_fresh() -> None:
+    assert page("configuration.md") == reference.render()
+
+
+def test_every_event_of_a_story_is_explained() -> None:
+    found = set()
+    for name, text in scripts_of_messages():
+        for argument in CALL_OF_EVENT.findall(text):
+            if name == "cancel.lua" and argument == "st":
+                found |= {"cancelled", "failed"}  # the states that it is called with
+            elif argument != "what":  # what `tell` hands on
+                assert QUOTED.search(argument), f"{name}: cannot read the event in {argument!r}"
+                found |= set(QUOTED.findall(argument))
+
+    explained = [row[0].strip("`") for row in rows(section(page("flows.md"), "### Events"))]
+
+    assert sorted(explained) == sorted(found)
+
+
+def test_every_why_of_a_story_is_explained() -> None:
+    lua = r"why = '(\w+)'|plan_next\([\w.]+, '(\w+)'|back\(.*'(\w+)'\)|drop\([\w., ]+'(\w+)'\)|unread and '(\w+)' or '(\w+)'"
+    python = r'"why": "(\w+)"|_back\("(\w+)"|_again\([^)]*?"(\w+)"\)'
+    transport = r'(?:NotSent|Broken|failure)\("(\w+)"|\(aiohttp\.\w+, "(\w+)"\)|return "(\w+)"$'
+    texts = [(lua, text) for _, text in scripts_of_messages()]
+    texts += [(python, path.read_text(encoding="utf-8")) for path in (CODE / "sender").glob("*.py")]
+    texts += [(transport, (CODE / "smsc" / name).read_text()) for name in ("transport.py", "reading.py")]
+    found = {
+        word for rule, text in texts for hit in re.findall(rule, text, re.MULTILINE) for word in hit if word
+    }
+
+    explained = {
+        word for row in rows(section(page("flows.md"), "### The words of `why`")) for word in words(row[0])
+    }
+
+    assert {"no_outcome", "status_unproved", "timeout", "sender_gone", "not_found"} <= found
+    assert found - explained == set()
+
+
+def test_every_reason_of_a_message_is_explained() -> None:
+    explained = {row[0].strip("`"): row[1] for row in rows(section(page("flows.md"), "### Reasons"))}
+
+    assert explained == {reason.value: sentence for reason, sentence in REASON_SENTENCES.items()}
+
+
+class Books:
+    """The metrics of one process, as they are registered; what each looks like once it has a sample."""
+
+    def __init__(self, metrics: Any) -> None:
+        self.wrapped = [item for item in vars(metrics).values() if isinstance(item, MetricWrapperBase)]
+        self.ledgers = [item for item in vars(metrics).values() if isinstance(item, Ledgers)]
+
+
+def all_books() -> list[Books]:
+    registries = [CollectorRegistry() for _ in range(7)]
+    keeper = supervisor.Supervisor(
+        [], settings=supervisor.SupervisorSettings(), lock=0, registry=registries[6]
+    )
+    asyncio.run(_ended(keeper))
+    return [
+        Books(GatewayMetrics(registries[0])),
+        Books(SenderMetrics(registries[1])),
+        Books(StatusMetrics(registries[2])),
+        Books(HlrMetrics(registries[3])),
+        Books(ProvisionerMetrics(registries[4])),
+        Books(rpc.CallMetrics(registries[5])),
+        Books(keeper),
+    ]
+
+
+async def _ended(keeper: supervisor.Supervisor) -> None:
+    """It has no children; this closes its pipe."""
+    stop = asyncio.Event()
+    stop.set()
+    await keeper.run(stop)
+
+
+def registered(books: list[Books]) -> dict[str, str]:
+    """Type by name, as Prometheus shows them."""
+    collectors = [item for book in books for item in (*book.wrapped, *book.ledgers)]
+    families = [family for collector in collectors for family in collector.describe()]
+    return {f"{f.name}_total" if f.type == "counter" else f.name: f.type for f in families}
+
+
+def test_every_metric_is_listed_with_its_type_and_labels() -> None:
+    books = all_books()
+    listed = {row[0].strip("`"): row for row in rows(page("metrics.md"))}
+
+    assert {name: row[1] for name, row in listed.items()} == registered(books)
+    for metric in (item for book in books for item in book.wrapped):
+        (family,) = metric.describe()
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        labels = words(listed[name][2])
+        if labels:
+            metric.labels(**dict.fromkeys(labels, "x"))  # ValueError for other labels than it has
+        (shown,) = metric.collect()
+        own = {label for sample in shown.samples for label in sample.labels} - {"le"}
+        assert own == labels, name
+
+
+def test_the_ledger_metrics_are_listed_with_their_labels() -> None:
+    provider = Provider("u", "crm", "smsc", "smsc", "", PortalSettings("", "", ""), AccountSettings())
+    ledgers = Ledgers()
+    view = LedgerView(
+        accepted=1, held=0, queued=0, sending=0, sent=0, final={"delivered": 1}, done={"sms|delivered": 1},
+        portal_outbox=0, portal_lag_ms=0, polls=0, plans=0,
+    )  # fmt: skip
+    ledgers.update({"u": (provider, view)})
+    listed = {row[0].strip("`"): words(row[2]) for row in rows(page("metrics.md"))}
+
+    shown = {sample.name: set(sample.labels) for family in ledgers.collect() for sample in family.samples}
+
+    assert len(shown) == 5
+    assert {name: listed[name] for name in shown} == shown
+
+
+def headings(text: str, level: str) -> set[str]:
+    return {match.strip("`") for match in re.findall(rf"^{level} (\S+)$", text, flags=re.MULTILINE)}
+
+
+def test_the_runbook_knows_every_reason_of_a_condition() -> None:
+    conditions = section(page("runbook.md"), "## Conditions")
+    harmless = {row[0].strip("`") for row in rows(conditions)}
+    others = headings(conditions, "###")
+
+    assert harmless & others == set()
+    assert harmless | others == {reason.value for reason in Reason}
+
+
+def test_the_runbook_knows_every_pause() -> None:
+    stops = {
+        word
+        for path in [*(CODE / "sender").glob("*.py"), *(CODE / "status").glob("*.py")]
+        for word in re.findall(r'\.stop\("(\w+)"', path.read_text(encoding="utf-8"))
+    }
+
+    assert stops == {"blocked", "bad_requests"}
+    assert headings(section(page("runbook.md"), "## Pauses"), "###") == {
+        "paused",
+        care.LOGIN,
+        care.MONEY,
+        *stops,
+    }
+
+
+def test_the_runbook_knows_why_a_batch_stays_uncertain() -> None:
+    held = {
+        row[0].strip("`")
+        for row in rows(section(page("flows.md"), "### The words of `why`"))
+        if "`held_uncertain`" in row[1]
+    }
+
+    assert headings(section(page("runbook.md"), "## Uncertain batches"), "###") == held
+
+
+def commands(command: Any, path: tuple[str, ...] = ("smsbridge",)) -> Iterator[tuple[tuple[str, ...], Any]]:
+    inner = getattr(command, "commands", None)
+    if inner is None:
+        yield path, command
+        return
+    for name, one in inner.items():
+        yield from commands(one, (*path, name))
+
+
+def test_every_command_and_option_is_explained() -> None:
+    text = page("cli.md")
+    heads = dict(re.findall(r"^(## `(smsbridge[^`]*)`)$", text, flags=re.MULTILINE))
+    explained = {}
+    for head, line in heads.items():
+        path = tuple(word for word in line.split() if word.islower())
+        explained[path] = {
+            row[0].strip("`").split()[0] for row in rows(section(text, head)) if "--" in row[0]
+        }
+
+    there = {
+        path: {option for param in command.params for option in param.opts if option.startswith("--")}
+        for path, command in commands(typer.main.get_command(cli.app))
+    }
+
+    assert explained == there
+
+
+def slugs(text: str) -> set[str]:
+    """Anchors of a page's headings, as GitHub makes them."""
+    found = re.findall(r"^#+ (.+)$", prose(text), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in found}
+
+
+def prose(text: str) -> str:
+    """Without blocks of code."""
+    return re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def test_links_lead_somewhere() -> None:
+    broken = []
+    for here in PAGES:
+        for target in re.findall(r"\]\(([^)\s]+)\)", prose(here.read_text(encoding="utf-8"))):
+            if target.startswith(("https://", "http://")):
+                continue
+            path, _, anchor = target.partition("#")
+            there = (here.parent / path).resolve() if path else here
+            if not there.exists() or (anchor and anchor not in slugs(there.read_text(encoding="utf-8"))):
+                broken.append(f"{here.relative_to(ROOT)}: {target}")
+    assert broken == []
+
+
+def test_the_list_of_decisions_is_whole() -> None:
+    folder = ROOT / "docs" / "adr"
+    listed = re.findall(r"\]\((\d{4}-[\w-]+\.md)\)", (folder / "README.md").read_text(encoding="utf-8"))
+
+    assert listed == sorted(path.name for path in folder.glob("[0-9]*.md"))
+
+
+@pytest.mark.parametrize("here", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_line_holds_one_sentence(here: Path) -> None:
+    lines = prose(here.read_text(encoding="utf-8")).splitlines()
+    told = [re.sub(r"^\s*(\d+\.|-) ", "", line) for line in lines if not line.startswith("|")]
+
+    assert [line for line in told if re.search(r"[a-z`)][.!?] [A-Z`]", line)] == []
