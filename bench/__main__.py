@@ -1,48 +1,54 @@
-"""Runs the benchmarks: `python -m bench [--quick]`. Figures are this machine's, against the sandbox."""
+"""Runs the benchmarks: `python -m bench [--quick] [--only PART]`. Its figures are this machine's."""
 
 import argparse
 import asyncio
+import logging
 import tempfile
 import time
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import structlog
+from pydantic import BaseModel
 from rich.console import Console
 
-from bench import accept, report, sending, sizes, writing
+from bench import accept, report, sending, sizes, tables, writing
 
 _REPORT = Path("bench-report.json")
+_Measure = Callable[[Path, sizes.Sizes], Awaitable[BaseModel]]
+_PARTS: dict[str, _Measure] = {
+    "accept": accept.measure,
+    "sending": sending.measure,
+    "writing": writing.measure,
+}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="bench", description="Measures on this machine, against the sandbox."
-    )
-    parser.add_argument("--quick", action="store_true", help="small counts: to see that it works")
-    how_much = sizes.QUICK if parser.parse_args().quick else sizes.WHOLE
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))  # the sandbox's: warnings
+    parser = argparse.ArgumentParser(prog="bench", description="Measures on this machine, with the sandbox.")
+    parser.add_argument("--quick", action="store_true", help="small counts: only to see that it works")
+    parser.add_argument("--only", choices=_PARTS, action="append", help="one part; may be given again")
+    given = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     console = Console()
-    made = asyncio.run(_measure(how_much, console))
-    console.print(report.table(made))
+    made = asyncio.run(
+        _measure(given.only or list(_PARTS), sizes.QUICK if given.quick else sizes.WHOLE, console)
+    )
+    tables.show(made, console)
     _REPORT.write_text(made.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
-async def _measure(how_much: sizes.Sizes, console: Console) -> report.Report:
+async def _measure(parts: Sequence[str], how_much: sizes.Sizes, console: Console) -> report.Report:
     started = time.monotonic()
+    watch = report.CpuWatch()
+    found: dict[str, BaseModel] = {}
     with tempfile.TemporaryDirectory(prefix="smsbridge-bench-") as name:
-        directory = Path(name)
-        console.print("Accepting, in turn with a bare handler ...")
-        accepted = await accept.measure(directory / "accept", how_much)
-        console.print("Sending ...")
-        sent = await sending.measure(directory / "sending", how_much, bare_per_second=accepted.bare.median)
-        console.print("Writing to a portal without limits ...")
-        written = await writing.measure(directory / "writing", how_much)
-    return report.Report(
-        machine=report.Machine.this(),
-        seconds=round(time.monotonic() - started, 1),
-        accept=accepted,
-        sending=sent,
-        writing=written,
+        for part in _PARTS:
+            if part in parts:
+                console.print(f"Measuring: {part} ...")
+                found[part] = await _PARTS[part](Path(name) / part, how_much)
+    seconds = time.monotonic() - started
+    return report.Report.model_validate(
+        {"seconds": round(seconds, 1), "machine": watch.machine(seconds=seconds), **found}
     )
 
 

@@ -7,26 +7,32 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import web
 
-from bench import stand
+from bench import waiting
 from smsbridge.runtime import addresses
 
 _HOST = "127.0.0.1"
 _ROOT = Path(__file__).resolve().parents[1]
 
 
+@dataclass(frozen=True, slots=True)
+class Bare:
+    url: str
+    pid: int
+
+
 @contextlib.asynccontextmanager
-async def running() -> AsyncIterator[str]:
-    """Its URL."""
+async def running() -> AsyncIterator[Bare]:
     port = addresses.free_port(_HOST)
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "bench.bare", str(port), cwd=_ROOT)
     try:
         url = f"http://{_HOST}:{port}/handler"
-        await stand.until(lambda: stand.answers(url), what="the bare handler")
-        yield url
+        await waiting.until(lambda: waiting.answers(url), what="the bare handler")
+        yield Bare(url, process.pid)
     finally:
         process.terminate()
         await process.wait()

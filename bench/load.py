@@ -33,7 +33,7 @@ class Measured(BaseModel):
 
     due: list[float]
     took: list[float]
-    refused: int  # answered otherwise than 200
+    not_200: int
     seconds: float
 
     @property
@@ -75,7 +75,7 @@ class _Run:
         self.due = [0.0] * letter.count
         self.took = [0.0] * letter.count
         self.left = letter.count
-        self.refused = 0
+        self.not_200 = 0
         self.ended = 0.0
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -93,7 +93,7 @@ class _Run:
             for number in range(len(self.requests)):
                 self._offer(number)
         await self.done
-        return Measured(due=self.due, took=self.took, refused=self.refused, seconds=self.ended - started)
+        return Measured(due=self.due, took=self.took, not_200=self.not_200, seconds=self.ended - started)
 
     async def _at_set_times(self, started: float) -> None:
         for number in range(len(self.requests)):
@@ -112,7 +112,7 @@ class _Run:
     def answered(self, connection: "_Connection", number: int, *, good: bool) -> None:
         self.ended = time.monotonic()
         self.took[number] = self.ended - self.due[number]
-        self.refused += not good
+        self.not_200 += not good
         self.left -= 1
         if not self.left:
             self.done.set_result(None)

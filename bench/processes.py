@@ -17,11 +17,14 @@ def of(data: Path) -> dict[str, psutil.Process]:
 
 
 def cpu_ms(data: Path) -> dict[str, float]:
-    """Spent so far."""
-    spent = {}
-    for name, process in of(data).items():
-        times = process.cpu_times()
-        spent[name] = (times.user + times.system) * 1000
+    """Spent so far, by process."""
+    return {name: spent_ms(process.pid) for name, process in of(data).items()}
+
+
+def spent_ms(pid: int) -> float:
+    """The kernel counts in hundredths of a second."""
+    times = psutil.Process(pid).cpu_times()
+    spent: float = (times.user + times.system) * 1000
     return spent
 
 

@@ -9,15 +9,16 @@ class Sizes:
 
     rounds: int = 3  # runs of the bare handler and of the door, in turn
     warm: int = 500
-    bare: int = 8_000
-    door: int = 4_000
+    bare: int = 24_000
+    door: int = 8_000
+    while_sending: int = 4_000
     paced: int = 4_000
     interactive: int = 200
     broadcast: int = 5_000
     through_sender: int = 10_000
     gain: int = 1_000
     writing: int = 2_000
-    portal_window_seconds: float = 15.0
+    portal_window_seconds: float = 25.0
 
 
 WHOLE = Sizes()
@@ -26,6 +27,7 @@ QUICK = Sizes(
     warm=200,
     bare=2_000,
     door=1_000,
+    while_sending=1_000,
     paced=1_000,
     interactive=60,
     broadcast=1_500,

@@ -17,9 +17,13 @@ from typing import Any
 
 import aiohttp
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
-from bench import profiled
+from bench import load, plans, profiled, waiting
 from bench.letters import Letter
+from bench.plans import Plan
+from bench.report import Books
+from smsbridge.api.v1 import status_pb2
 from smsbridge.rpc import clients
 from smsbridge.runtime import addresses, rpc, rundir
 from smsbridge.sandbox import portal_posts, server
@@ -28,38 +32,21 @@ from smsbridge.sandbox.portal import Application, Portal, Row
 from smsbridge.sandbox.settings import AccountSettings, SandboxSettings
 from smsbridge.sandbox.smsc_account import Account
 
-DOMAIN = "example.bitrix24.ru"
 _HOST = "127.0.0.1"
-_NAMESPACE = "bench"
-_PASSWORD = "secret"
 _START_SECONDS = 60.0
 _STOP_SECONDS = 40.0
 _LOG_LINES = 20
 _AUTHOR = 1
 
 
-class StandFailed(Exception):
-    """A step did not come to its end; the end of the log is in the message."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Plan:
-    """One provider. Its name is its code in the portal; `login` is the sandbox account it sends by."""
-
-    name: str
-    login: str = "plain"
-    paused: bool = False
-    batching: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-
 class Stand:
     def __init__(
-        self, directory: Path, sandbox: server.Sandbox, plans: Sequence[Plan], config: dict[str, Any]
+        self, directory: Path, sandbox: server.Sandbox, providers: Sequence[Plan], config: dict[str, Any]
     ) -> None:
         self.directory = directory
         self.data = directory / "data"
         self.sandbox = sandbox
-        self._plans = {plan.name: plan for plan in plans}
+        self._plans = {plan.name: plan for plan in providers}
         self._config = config
         public = addresses.free_port(_HOST)
         internal = addresses.free_port(_HOST, taken=frozenset({public}))
@@ -67,12 +54,13 @@ class Stand:
         self._process: asyncio.subprocess.Process | None = None
         self._numbers = 0
         self._letters = 0
+        self._posts = self._not_200 = 0
         # The sandbox's time less the load generator's: both run on the machine's monotonic clock.
         self.clock_offset = sandbox.clock.now() - time.monotonic()
 
     @property
     def portal(self) -> Portal:
-        return self.sandbox.portals.by_domain[DOMAIN]
+        return self.sandbox.portals.by_domain[plans.DOMAIN]
 
     @property
     def application(self) -> Application:
@@ -136,7 +124,7 @@ class Stand:
             self._process = await asyncio.create_subprocess_exec(
                 *command, cwd=self.directory, stdout=log, stderr=log, env=profiled.environment(os.environ)
             )
-        await self.until(lambda: answers(f"http://{self.internal}/readyz"), what="smsbridge")
+        await self.until(lambda: waiting.answers(f"http://{self.internal}/readyz"), what="smsbridge")
 
     async def stop(self) -> None:
         if self._process is None or self._process.returncode is not None:
@@ -158,7 +146,7 @@ class Stand:
             self.account(login).settings.callback.url = shown["callbackUrl"]
             install_url = shown["installUrl"]
         async with SandboxClient(self.sandbox.control_url) as control:
-            await control.install(DOMAIN, url=install_url)
+            await control.install(plans.DOMAIN, url=install_url)
         await self.until(self._registered, what="the registration in the portal")
 
     async def _registered(self) -> bool:
@@ -166,7 +154,7 @@ class Stand:
 
     async def _shown(self, name: str) -> dict[str, Any]:
         """Empty until the provisioner has taken the manifest."""
-        arguments = ("show", f"{_NAMESPACE}/{name}", "--data", str(self.data), "--output", "json")
+        arguments = ("show", f"{plans.NAMESPACE}/{name}", "--data", str(self.data), "--output", "json")
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "smsbridge", "provider", *arguments,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
@@ -174,15 +162,29 @@ class Stand:
         output, _ = await process.communicate()
         return dict(json.loads(output)) if process.returncode == 0 else {}
 
-    async def books(self) -> tuple[int, int]:
-        """The product's own: messages accepted, and messages unaccounted for."""
+    def posted(self, measured: Sequence[load.Measured]) -> None:
+        """Notes what the load generator posted to this stand's doors."""
+        self._posts += sum(len(one.took) for one in measured)
+        self._not_200 += sum(one.not_200 for one in measured)
+
+    async def books(self) -> Books:
+        ledger = await self.ledger()
+        return Books(
+            posts=self._posts,
+            not_200=self._not_200,
+            journalled=_journalled(await self._metrics()),
+            accepted=sum(one.accepted for one in ledger.ledgers),
+            unaccounted=ledger.unaccounted,
+        )
+
+    async def ledger(self) -> status_pb2.GetLedgerResponse:
+        """The product's own."""
         found = rundir.read(self.data)
         assert found is not None
         async with rpc.channel(found.processes["status"].rpc) as channel:
-            ledger = await clients.StatusClient(channel).get_ledger()
-        return sum(one.accepted for one in ledger.ledgers), ledger.unaccounted
+            return await clients.StatusClient(channel).get_ledger()
 
-    async def metrics(self) -> str:
+    async def _metrics(self) -> str:
         async with aiohttp.ClientSession() as session, session.get(f"http://{self.internal}/metrics") as page:
             return await page.text()
 
@@ -190,75 +192,42 @@ class Stand:
         self, read: Callable[[], Awaitable[Any]], *, what: str, seconds: float = _START_SECONDS
     ) -> Any:
         try:
-            return await until(read, what=what, seconds=seconds)
-        except StandFailed as error:
-            raise StandFailed(f"{error}\n{self._log_tail()}") from None
+            return await waiting.until(read, what=what, seconds=seconds)
+        except waiting.StandFailed as error:
+            raise waiting.StandFailed(f"{error}\n{self._log_tail()}") from None
 
     def _log_tail(self) -> str:
         text = (self.directory / "smsbridge.log").read_text(encoding="utf-8", errors="replace")
         return "\n".join(text.splitlines()[-_LOG_LINES:])
 
     def _write_providers(self) -> None:
-        settings = self.application.settings
-        documents = [_secret("app", clientId=settings.client_id, clientSecret=settings.client_secret)]
-        documents += [
-            _secret(f"account-{login}", login=login, password=_PASSWORD)
-            for login in sorted({plan.login for plan in self._plans.values()})
-        ]
-        documents += [self._provider(plan) for plan in self._plans.values()]
+        text = plans.manifests(self._plans.values(), sandbox=self.sandbox, public_url=f"http://{self.public}")
         draft = self.directory / "providers.new"
-        draft.write_text(yaml.safe_dump_all(documents, allow_unicode=True), encoding="utf-8")
+        draft.write_text(text, encoding="utf-8")
         draft.replace(self.directory / "providers.yaml")
-
-    def _provider(self, plan: Plan) -> dict[str, Any]:
-        sandbox = self.sandbox
-        spec = {
-            "code": plan.name,
-            "name": "SMSC.ru",
-            "publicUrl": f"http://{self.public}",
-            "sandbox": True,
-            "paused": plan.paused,
-            "portal": {
-                "domain": DOMAIN,
-                "appSecretRef": {"name": "app"},
-                "endpoint": sandbox.portal_url(DOMAIN),
-                "oauthEndpoint": sandbox.oauth_url,
-            },
-            "smsc": {"accountSecretRef": {"name": f"account-{plan.login}"}, "baseUrl": sandbox.smsc_url},
-            "batching": plan.batching,
-        }
-        metadata = {"name": plan.name, "namespace": _NAMESPACE}
-        return {
-            "apiVersion": "smsbridge.dev/v1alpha1", "kind": "SmscProvider", "metadata": metadata, "spec": spec,
-        }  # fmt: skip
-
-
-def _secret(name: str, **values: str) -> dict[str, Any]:
-    metadata = {"name": name, "namespace": _NAMESPACE}
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": values}
 
 
 @contextlib.asynccontextmanager
 async def running(
     directory: Path,
-    *plans: Plan,
+    *providers: Plan,
     config: dict[str, Any] | None = None,
     portal_limited: bool = True,
     latency_ms: dict[str, float] | None = None,
 ) -> AsyncIterator[Stand]:
     """`latency_ms`: of each account of SMSC that is not quick."""
     slow = latency_ms or {}
-    logins = sorted({plan.login for plan in plans})
+    logins = sorted({plan.login for plan in providers})
     settings = SandboxSettings(
         accounts=[
-            AccountSettings(login=login, password=_PASSWORD, latency_ms=slow.get(login, 0.0))
+            AccountSettings(login=login, password=plans.PASSWORD, latency_ms=slow.get(login, 0.0))
             for login in logins
         ]
     )
     settings.portals[0].requests.enabled = portal_limited
-    directory.mkdir(parents=True)
+    await asyncio.to_thread(directory.mkdir, parents=True)
     async with server.Sandbox.running(settings) as sandbox:
-        stand = Stand(directory, sandbox, plans, config or {})
+        stand = Stand(directory, sandbox, providers, config or {})
         try:
             await stand.start()
             await stand.connect()
@@ -267,25 +236,11 @@ async def running(
             await stand.stop()
 
 
-async def until(
-    read: Callable[[], Awaitable[Any]], *, what: str, seconds: float = _START_SECONDS, pause: float = 0.1
-) -> Any:
-    """Asks until the answer is true. Raises StandFailed after so long."""
-    deadline = time.monotonic() + seconds
-    while True:
-        answer = await read()
-        if answer:
-            return answer
-        if time.monotonic() > deadline:
-            raise StandFailed(f"{what} did not come within {seconds:.0f} s")
-        await asyncio.sleep(pause)
-
-
-async def answers(url: str) -> bool:
-    """With 200."""
-    timeout = aiohttp.ClientTimeout(total=5)
-    try:
-        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as answer:
-            return answer.status == 200
-    except (aiohttp.ClientError, TimeoutError):
-        return False
+def _journalled(page: str) -> int:
+    """Messages that the gateway put into its journal since its start."""
+    return sum(
+        round(sample.value)
+        for family in text_string_to_metric_families(page)
+        for sample in family.samples
+        if sample.name == "smsbridge_gateway_accepts_total" and sample.labels["result"] == "journalled"
+    )

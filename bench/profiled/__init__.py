@@ -1,4 +1,4 @@
-"""Profiles of the product's processes: `BENCH_PROFILE=DIRECTORY python -m bench` leaves ROLE-PID.pstats there.
+"""Profiles of the product's processes: `BENCH_PROFILE=DIR python -m bench` leaves ROLE-PID.pstats in DIR.
 
 For finding hot spots only: a profiled run is several times slower, and its figures mean nothing.
 """

@@ -33,6 +33,10 @@ async def cut() -> Then:
     return Then.CUT
 
 
+async def go_on() -> Then:
+    return Then.PASS
+
+
 @dataclass(slots=True)
 class Point:
     """Strikes `times` times at `word`, where the request (before) or the answer (after) holds `having`;

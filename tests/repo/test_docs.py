@@ -28,7 +28,7 @@ from smsbridge.targets import reference
 ROOT = Path(__file__).parents[2]
 CODE = ROOT / "services" / "smsbridge"
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-CALL_OF_EVENT = re.compile(r"(?<!function )\b(?:event|tell)\([\w.]+, ([^,\n]+?)[,)]")
+EVENT = re.compile(r"(?<!function )\b(?:event|tell)\([\w.]+, ([^,\n]+?)[,)]|\bwhat = ('\w+')")
 QUOTED = re.compile(r"'([a-z_]+)'")
 
 
@@ -69,7 +69,7 @@ def test_the_configuration_page_is_fresh() -> None:
 def test_every_event_of_a_story_is_explained() -> None:
     found = set()
     for name, text in scripts_of_messages():
-        for argument in CALL_OF_EVENT.findall(text):
+        for argument in ("".join(hit) for hit in EVENT.findall(text)):
             if name == "cancel.lua" and argument == "st":
                 found |= {"cancelled", "failed"}  # the states that it is called with
             elif argument != "what":  # what `tell` hands on
@@ -82,7 +82,7 @@ def test_every_event_of_a_story_is_explained() -> None:
 
 
 def test_every_why_of_a_story_is_explained() -> None:
-    lua = r"why = '(\w+)'|plan_next\([\w.]+, '(\w+)'|back\(.*'(\w+)'\)|drop\([\w., ]+'(\w+)'\)|unread and '(\w+)' or '(\w+)'"
+    lua = r"why = '(\w+)'|(?:plan_next|back|drop)\([\w., ]+, '(\w+)'|unread and '(\w+)' or '(\w+)'"
     python = r'"why": "(\w+)"|_back\("(\w+)"|_again\([^)]*?"(\w+)"\)'
     transport = r'(?:NotSent|Broken|failure)\("(\w+)"|\(aiohttp\.\w+, "(\w+)"\)|return "(\w+)"$'
     texts = [(lua, text) for _, text in scripts_of_messages()]
@@ -140,7 +140,7 @@ async def _ended(keeper: supervisor.Supervisor) -> None:
 
 def registered(books: list[Books]) -> dict[str, str]:
     """Type by name, as Prometheus shows them."""
-    collectors = [item for book in books for item in (*book.wrapped, *book.ledgers)]
+    collectors: list[Any] = [item for book in books for item in (*book.wrapped, *book.ledgers)]
     families = [family for collector in collectors for family in collector.describe()]
     return {f"{f.name}_total" if f.type == "counter" else f.name: f.type for f in families}
 

@@ -5,6 +5,7 @@ smsbridge_provider_condition{namespace,provider,type}    1 True, 0 False, -1 Unk
 smsbridge_account_balance_roubles{namespace,provider}    what the account said last
 smsbridge_reconciliations_total{result}                  ok, incomplete, failed
 smsbridge_manifest_errors                                errors in the manifests file as it is now
+smsbridge_provisioner_loop_errors_total{loop}            steps of loops that failed
 """
 
 from prometheus_client import CollectorRegistry, Counter, Gauge

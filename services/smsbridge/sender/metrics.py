@@ -1,4 +1,18 @@
-"""The sender's metrics. Labels are bounded: providers, channels, lanes and fixed words."""
+"""All metrics of the sender. Labels are bounded: providers, channels, lanes and fixed words.
+
+smsbridge_batch_numbers_total{namespace,provider,channel,result}   numbers in requests to send.php
+smsbridge_batches_total{namespace,provider,channel,result}         requests to send.php
+smsbridge_batch_size_numbers{namespace,provider}
+smsbridge_send_duration_seconds{namespace,provider}
+smsbridge_queue_depth_messages{namespace,provider,lane}            messages waiting to be claimed
+smsbridge_queue_oldest_age_seconds{namespace,provider,lane}        counted from the door
+smsbridge_uncertain_batches{namespace,provider}
+smsbridge_uncertain_settled_total{namespace,provider,how}          adopted | repeated | split | held
+smsbridge_account_paused{namespace,provider,reason}                paused | login | money
+smsbridge_loop_errors_total{loop}
+
+`result` of a request is a word of `effects.Effect`.
+"""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 

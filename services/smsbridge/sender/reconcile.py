@@ -106,15 +106,17 @@ class Reconciler:
         early = asks >= _EARLY_ASKS and since < settings.repeat_within_seconds and not batch.partial
         late = asks >= _LATE_ASKS and since >= settings.late_repeat_seconds
         if early or late:
-            await self._repeat(provider, account, batch)
+            within_ms = 0 if late else int(settings.repeat_within_seconds * 1000)
+            await self._repeat(provider, account, batch, within_ms=within_ms)
             return
-        wait = settings.second_ask_seconds
-        if asks >= _EARLY_ASKS:
-            wait = max(settings.ask_again_seconds, settings.late_repeat_seconds - since)
-        await self._write(provider, batch, {"kind": "not_found", "ask_in_ms": int(wait * 1000)})
+        wait = settings.second_ask_seconds if asks < _EARLY_ASKS else self._until_late(since)
+        await self._write(provider, batch, self._not_found_verdict(wait))
+
+    def _until_late(self, since_post_seconds: float) -> float:
+        return max(self._settings.ask_again_seconds, self._settings.late_repeat_seconds - since_post_seconds)
 
     async def _repeat(
-        self, provider: Provider, account: smsc_account.Account, batch: outbox.Uncertain
+        self, provider: Provider, account: smsc_account.Account, batch: outbox.Uncertain, *, within_ms: int
     ) -> None:
         seconds = (self._settings.post_total_ms + self._settings.margin_ms) / 1000
         interactive = batch.group.lane == Lane.INTERACTIVE
@@ -132,8 +134,13 @@ class Reconciler:
                 op=str(ULID()),
                 batch=batch,
                 lease_ms=self._settings.lease_ms,
+                within_ms=within_ms,
                 fresh_client_id=str(ULID()),
             )
+            if begun.get("late"):
+                wait = self._until_late(batch.since_post_ms / 1000)
+                await self._write(provider, batch, self._not_found_verdict(wait))
+                return
             if begun.get("stale") or begun.get("rest"):
                 return
             self._count(provider, "repeated")

@@ -163,8 +163,12 @@ class Sending:
             effect.outcome["delay_ms"] = self._care.unreachable_delay_ms(account.key)
         self._measure(provider, claim, effect, self._monotonic() - began)
         balance = answer.balance if isinstance(answer, answers.Accepted) else None
-        await self._write_outcome(provider, claim, effect)
-        await self._care.learn(provider, account, effect, claim, balance=balance)
+        try:
+            await self._write_outcome(provider, claim, effect)
+            await self._care.learn(provider, account, effect, claim, balance=balance)
+        except errors.StoreAway:
+            # The effect is known all the same: what SMSC has taken must stay held apart.
+            log.warning("batch_left", provider=provider.name, client_id=claim.client_id, code="StoreAway")
         return effect
 
     async def _write_outcome(self, provider: Provider, claim: outbox.Claim, effect: effects.Effect) -> None:

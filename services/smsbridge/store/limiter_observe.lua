@@ -74,8 +74,9 @@ local function operating()
     if bucket.seconds > 0 then oldest = bucket break end
   end
   if oldest and o.reset_at and o.reset_at ~= oldest.reset and math.abs(o.reset_at - oldest.reset) <= length then
+    local seconds = redis.call('HGET', key, oldest.name)  -- with what was added just now
     redis.call('HDEL', key, oldest.name)
-    redis.call('HINCRBYFLOAT', key, string.format('%.3f', o.reset_at), oldest.seconds)
+    redis.call('HINCRBYFLOAT', key, string.format('%.3f', o.reset_at), seconds)
   end
   redis.call('HSET', T .. 'bk', 'fails', 0)
   redis.call('HDEL', T .. 'flags', 'overload')

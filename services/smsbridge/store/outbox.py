@@ -206,10 +206,11 @@ class Outbox:
         return answer
 
     async def begin_repeat(
-        self, uid: str, *, op: str, batch: Uncertain, lease_ms: int, fresh_client_id: str
+        self, uid: str, *, op: str, batch: Uncertain, lease_ms: int, within_ms: int, fresh_client_id: str
     ) -> dict[str, Any]:
+        """`within_ms`: the last POST's age above which it is too late for this repeat, 0 for any age."""
         answer: dict[str, Any] = await self._run(
-            "begin_repeat", uid, op, batch.client_id, batch.owner, lease_ms, fresh_client_id
+            "begin_repeat", uid, op, batch.client_id, batch.owner, lease_ms, fresh_client_id, within_ms
         )
         return answer
 
