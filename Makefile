@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: help setup demo test lint format proto bench lock clean
+.PHONY: help setup demo test lint format proto docs bench lock clean
 
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -36,6 +36,10 @@ format: setup ## sort imports and format
 
 proto: setup ## write the stubs from proto/
 	$(BIN)/python proto/generate.py
+
+docs: setup ## write the generated pages of docs/
+	$(BIN)/python -m smsbridge.targets.reference > docs/configuration.md
+	$(BIN)/python -m smsbridge.provisioning.reference > docs/resource.md
 
 bench: setup ## measure; prints a table and writes bench-report.json
 	$(BIN)/python -m bench

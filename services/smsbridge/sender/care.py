@@ -82,7 +82,8 @@ class AccountCare:
                 await self._egress.auth_error()
                 await self._pause(provider, key, LOGIN, self._settings.login_probes_seconds[0])
             case effects.Account.MONEY:
-                await self._pause(provider, key, MONEY, self._settings.money_probe_seconds)
+                # Looked at once: what there is now is the mark that a top-up has to pass.
+                await self._pause(provider, key, MONEY, 0.0)
             case effects.Account.BLOCKED:
                 await self.blocked()
             case effects.Account.TOO_MANY:
@@ -129,6 +130,10 @@ class AccountCare:
         """How long nothing may leave this egress; 0 where it may."""
         return await self._egress.stopped_ms() / 1000
 
+    async def stopped_for(self) -> str:
+        """Why nothing may leave this egress; empty where it may."""
+        return await self._egress.stopped_for()
+
     async def login_allowed(self) -> bool:
         """False once so many wrong logins came from this egress that one more might get it blocked."""
         return await self._egress.auth_errors() < self._settings.login_errors_most
@@ -150,17 +155,20 @@ class AccountCare:
         balance = await self._ask_balance(provider, account)
         if balance is None:
             return
-        if reason == MONEY and not await self._has_money(account.key, balance, due["money_seen"]):
+        if reason == MONEY and not await self._has_money(account.key, balance, due["money_seen"], step):
             return
         log.info("account_resumed", namespace=provider.namespace, provider=provider.name, reason=reason)
         await self._accounts.resume(account.key)
 
-    async def _has_money(self, key: str, balance: Decimal, seen: str) -> bool:
-        """The first balance after the stop is the mark; only more than that is a top-up."""
+    async def _has_money(self, key: str, balance: Decimal, seen: str, step: int) -> bool:
+        """The first balance after the stop is the mark, and more than that is a top-up. Now and then one message
+        goes all the same: the mark may have been read after the top-up, or a cheaper message may wait.
+        """
         if not seen:
             await self._accounts.stopped_at(key, balance)
             return False
-        if balance <= Decimal(seen):
+        anyway = balance > 0 and step % self._settings.money_tries_after_probes == 0
+        if balance <= Decimal(seen) and not anyway:
             return False
         await self._accounts.forget_stop(key)
         return True

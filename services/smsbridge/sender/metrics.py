@@ -8,7 +8,8 @@ smsbridge_queue_depth_messages{namespace,provider,lane}            messages wait
 smsbridge_queue_oldest_age_seconds{namespace,provider,lane}        counted from the door
 smsbridge_uncertain_batches{namespace,provider}
 smsbridge_uncertain_settled_total{namespace,provider,how}          adopted | repeated | split | held
-smsbridge_account_paused{namespace,provider,reason}                paused | login | money
+smsbridge_account_paused{namespace,provider,reason}                paused | login | money | blocked | bad_requests
+smsbridge_store_memory_ratio                                       of maxmemory; 0.8 stops sending, 0.9 accepting
 smsbridge_loop_errors_total{loop}
 
 `result` of a request is a word of `effects.Effect`.
@@ -74,6 +75,11 @@ class SenderMetrics:
             "smsbridge_account_paused",
             "1 while the provider's account is paused for the reason.",
             (*_PROVIDER, "reason"),
+            registry=registry,
+        )
+        self.memory = Gauge(
+            "smsbridge_store_memory_ratio",
+            "Share of the store's maxmemory that is in use.",
             registry=registry,
         )
         self.loop_errors = Counter(

@@ -83,6 +83,7 @@ class Role:
             registry=registry,
             outbox_=self._outbox,
             accounts=self._accounts,
+            stopped_for=self._care.stopped_for,
             full=lambda: self._memory >= store.settings.accept_below_memory,
             taken=self._taken,
         )
@@ -199,6 +200,7 @@ class Role:
 
     async def _look_at_memory(self) -> None:
         self._memory = await self._store.memory_used()
+        self._metrics.memory.set(self._memory)
 
     async def _measure(self) -> None:
         for queue in await self._service.describe():

@@ -1,7 +1,7 @@
 """What the sender answers: takes messages, takes one back, describes the queue. No sending here."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from smsbridge.core import errors
@@ -64,10 +64,14 @@ class SenderService:
         registry: RegistryView,
         outbox_: outbox.Outbox,
         accounts: store_account.Accounts,
+        stopped_for: Callable[[], Awaitable[str]],
         full: Callable[[], bool],
         taken: Callable[[Provider, Lane], None],
     ) -> None:
-        """`full`: True while the store's memory is too full to accept; `taken`: called for what now waits."""
+        """`stopped_for`: why nothing may leave this egress; `full`: True while the store's memory is too full to
+        accept; `taken`: called for what now waits.
+        """
+        self._stopped_for = stopped_for
         self._settings = settings
         self._registry = registry
         self._outbox = outbox_
@@ -151,6 +155,7 @@ class SenderService:
     async def _describe(self, provider: Provider) -> Queue:
         raw = await self._outbox.describe(provider.uid)
         account = await self._accounts.state(smsc_account.of(provider.account).key)
+        stopped = await self._stopped_for()
         lanes = tuple(
             LaneDepth(lane, raw[lane.value]["waiting"], raw[lane.value]["oldest_age_ms"]) for lane in Lane
         )
@@ -161,5 +166,5 @@ class SenderService:
             sending=raw["sending"],
             uncertain=raw["uncertain"],
             account=account,
-            pause_reason="paused" if provider.paused else account.pause,
+            pause_reason="paused" if provider.paused else account.pause or stopped,
         )

@@ -49,6 +49,11 @@ class SenderSettings(BaseModel):
     login_errors_most: int = Field(3, description="Wrong logins per egress and window; SMSC blocks at 5.")
     login_window_seconds: float = Field(1800.0, description="The window of wrong logins (s).")
     money_probe_seconds: float = Field(60.0, description="Probe of an account without money (s).")
+    money_tries_after_probes: int = Field(
+        10,
+        ge=1,
+        description="After so many probes without a higher balance one message is tried all the same.",
+    )
     blocked_seconds: tuple[float, ...] = Field(
         (600.0, 1800.0),
         description="No request leaves this egress after SMSC blocked it; the last repeats (s).",

@@ -115,7 +115,7 @@ class Upkeep:
             self._metrics.queue_depth.labels(*labels, depth.lane).set(depth.waiting)
             self._metrics.oldest.labels(*labels, depth.lane).set(depth.oldest_age_ms / 1000)
         self._metrics.uncertain.labels(*labels).set(queue.uncertain)
-        for reason in ("paused", "login", "money"):
+        for reason in ("paused", "login", "money", "blocked", "bad_requests"):
             self._metrics.paused.labels(*labels, reason).set(1 if queue.pause_reason == reason else 0)
 
 

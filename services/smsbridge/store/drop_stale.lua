@@ -7,7 +7,8 @@ local v = redis.call('HMGET', key, 'st', 'owner', 'members')
 if v[1] ~= 'claimed' or v[2] ~= owner then return cjson.encode({ refused = true }) end
 local gone, left = {}, {}
 for _, ref in ipairs(refs) do gone[ref] = true end
-for _, member in ipairs(list(v[3])) do
+local members = list(v[3])
+for _, member in ipairs(members) do
   local mid, k = split_ref(member.ref)
   if not gone[member.ref] then
     left[#left + 1] = member
@@ -17,5 +18,5 @@ for _, member in ipairs(list(v[3])) do
     derive(mid)
   end
 end
-shrink(cid, left)
+if #left < #members then shrink(cid, left) end
 return cjson.encode({ left = #left })

@@ -69,6 +69,12 @@ class Egress:
         self._seen = (self._clock(), left)
         return left
 
+    async def stopped_for(self) -> str:
+        """The reason of the stop that stands: blocked, bad_requests; empty where there is none."""
+        async with connection.translated():
+            found = await self._store.redis.get(f"{_KEY}stop")
+        return found.decode() if found else ""
+
     async def _now_ms(self) -> int:
         seconds, micros = await self._store.redis.time()
         return int(seconds) * 1000 + int(micros) // 1000

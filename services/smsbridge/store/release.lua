@@ -9,7 +9,8 @@ if v[1] ~= 'claimed' or v[2] ~= owner then return cjson.encode({ refused = true 
 local gone = {}
 for _, m in ipairs(moves) do gone[m.ref] = m end
 local left = {}
-for _, member in ipairs(list(v[3])) do
+local members = list(v[3])
+for _, member in ipairs(members) do
   local m = gone[member.ref]
   if not m then
     left[#left + 1] = member
@@ -23,5 +24,5 @@ for _, member in ipairs(list(v[3])) do
     back(mid, k, m.delay_ms or 0, m.why)
   end
 end
-shrink(cid, left)
+if #left < #members then shrink(cid, left) end
 return cjson.encode({ left = #left })

@@ -314,7 +314,7 @@ class QueueDescription(_message.Message):
     uncertain: _builtins.int
     """Batches whose outcome is being settled."""
     pause_reason: _builtins.str
-    """Empty where nothing stops sending: paused, login, money, blocked, bad_requests."""
+    """Empty where nothing stops sending, else: paused, login, money, blocked, bad_requests."""
     next_probe_at_ms: _builtins.int
     """Unix milliseconds of the next probe; 0 where not paused."""
     balance: _builtins.str
