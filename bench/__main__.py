@@ -42,10 +42,10 @@ async def _measure(parts: Sequence[str], how_much: sizes.Sizes, console: Console
     watch = report.CpuWatch()
     found: dict[str, BaseModel] = {}
     with tempfile.TemporaryDirectory(prefix="smsbridge-bench-") as name:
-        for part in _PARTS:
+        for part, measure in _PARTS.items():
             if part in parts:
                 console.print(f"Measuring: {part} ...")
-                found[part] = await _PARTS[part](Path(name) / part, how_much)
+                found[part] = await measure(Path(name) / part, how_much)
     seconds = time.monotonic() - started
     return report.Report.model_validate(
         {"seconds": round(seconds, 1), "machine": watch.machine(seconds=seconds), **found}

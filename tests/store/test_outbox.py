@@ -276,7 +276,9 @@ async def test_a_batch_that_may_be_on_its_way_is_never_put_back(
     await finish(box, found, {"kind": "uncertain", "why": "timeout"})
     await store.redis.zadd(f"{tags.provider(UID)}intents", {"c1": 0})
     taken = await box.take_uncertain(UID, owner="r", lease_ms=60_000)
-    begun = await box.begin_repeat(UID, op="b", batch=taken, lease_ms=45_000, within_ms=0, fresh_client_id="new")
+    begun = await box.begin_repeat(
+        UID, op="b", batch=taken, lease_ms=45_000, within_ms=0, fresh_client_id="new"
+    )
     assert begun["client_id"] == "c1"
     repeat = outbox.Claim("c1", "r", taken.group, (), split=False)
     assert (await intend(box, repeat, op="second"))["deadline_ms"] == 30_000
@@ -316,7 +318,9 @@ async def test_a_part_found_is_adopted_and_the_rest_is_a_new_composition(
     await store.redis.zadd(intents, {"c1": 0})
     rest = await box.take_uncertain(UID, owner="r2", lease_ms=60_000)
     assert rest.partial
-    begun = await box.begin_repeat(UID, op="b", batch=rest, lease_ms=45_000, within_ms=0, fresh_client_id="new")
+    begun = await box.begin_repeat(
+        UID, op="b", batch=rest, lease_ms=45_000, within_ms=0, fresh_client_id="new"
+    )
     assert begun == {"rest": True, "client_id": "new"}
     again = await claim(box, "c9")
     assert (again.client_id, [m.ref for m in again.members]) == ("new", [found.members[1].ref])

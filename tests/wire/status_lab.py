@@ -13,10 +13,11 @@ from smsbridge.api.v1 import (
     hlr_pb2_grpc,
     sender_pb2,
     sender_pb2_grpc,
+    status_pb2,
 )
 from smsbridge.core.installation import EventKind, InstallEvent, Tokens
 from smsbridge.core.provider import PortalSettings, Profile, Provider
-from smsbridge.rpc import clients
+from smsbridge.rpc import clients, enums
 from smsbridge.runtime import rpc
 from smsbridge.sandbox.portal import Portal, Row
 from smsbridge.sandbox.server import Sandbox
@@ -24,7 +25,7 @@ from smsbridge.sandbox.tokens import Grant, Pair
 from smsbridge.smsc.client import ClientSettings, SmscClient
 from smsbridge.status import role
 from smsbridge.status.settings import StatusSettings
-from smsbridge.store import account, connection, embedded, installations, keyring, registry
+from smsbridge.store import account, connection, embedded, installations, keyring, receipts, registry
 from smsbridge.store.portal_limiter import PortalLimits
 from tests.conftest import store_settings
 from tests.store import messages
@@ -126,6 +127,24 @@ class Lab:
 
     def figure(self, name: str, **labels: str) -> float:
         return self.metrics.get_sample_value(name, labels) or 0.0
+
+
+def to_proto(lab: Lab, item: receipts.Submission) -> status_pb2.Submission:
+    """What the sender tells of one attempt."""
+    key = item.key
+    return status_pb2.Submission(
+        provider_uid=key.provider_uid,
+        message_id=key.message_id,
+        attempt=key.attempt,
+        account_key=lab.way.account_key,
+        client_id=key.client_id,
+        smsc_id=item.smsc_id,
+        own_id=key.own_id,
+        msisdn=item.msisdn,
+        profile=key.profile,
+        channel=enums.CHANNEL.to_proto(key.channel),
+        native_cascade=key.native_cascade,
+    )
 
 
 def provider(sandbox: Sandbox, **changes: Any) -> Provider:

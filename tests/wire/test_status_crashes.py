@@ -1,12 +1,12 @@
-"""Every script of the status role is cut off once: before it ran, and after it ran but before its answer came.
+"""Every script of the status role is cut off once: before it ran, and after it ran but before its answer.
 
 As with a crash at this point: each receipt is applied, each status reaches the portal, each further leg the
-sender. Then: two roles on one dirty set, and a status that changes while it is being written.
+sender. And a second worker on the same dirty set.
 """
 
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 import pytest
@@ -14,7 +14,7 @@ import pytest
 from smsbridge.api.v1 import status_pb2
 from smsbridge.core import errors
 from smsbridge.core.message import Route
-from smsbridge.core.provider import Profile, Routing
+from smsbridge.core.provider import Routing
 from smsbridge.sandbox.server import Sandbox
 from smsbridge.sandbox.settings import RequestLimit
 from smsbridge.store import connection, embedded
@@ -27,6 +27,8 @@ from tests.wire import smsc_server, status_lab
 from tests.wire.senders import until
 from tests.wire.status_lab import Lab
 
+LEASES = {"receipts": {"lease_seconds": 0.4}, "poll_lease_seconds": 0.4}
+DELIVERED = json.dumps([{"status": 1, "id": "cid1", "phone": "79990000001"}]).encode()
 CASCADE = Routing(route=Route.CASCADE, viber_timeout_seconds=60)
 
 
@@ -53,22 +55,20 @@ class Scene:
 
     async def tell(self) -> None:
         """The sender's report: again until it is kept."""
-        told = [smsc_submission(self.lab, item) for item in await self.lab.way.submissions()]
-
-        async def kept() -> bool:
-            try:
-                await self.lab.client.record_submissions(told)
-            except errors.Away:
-                return False
-            return True
-
-        await until(kept)
+        told = [status_lab.to_proto(self.lab, item) for item in await self.lab.way.submissions()]
+        await _kept(lambda: self.lab.client.record_submissions(told))
+        await self.lab.way.told()
 
     async def say(self, numbers: range, code: int) -> None:
         """Receipts, as the gateway's journal brings them: again until they are kept."""
         given = [
             status_pb2.Receipt(
-                account_key=self.lab.way.account_key, smsc_id="cid1", msisdn=phone(n), code=code, err=-1, type=-1
+                account_key=self.lab.way.account_key,
+                smsc_id="cid1",
+                msisdn=phone(n),
+                code=code,
+                err=-1,
+                type=-1,
             )
             for n in numbers
         ]
@@ -96,6 +96,17 @@ class Scene:
         assert (await lab.way.deliveries.ledger(lab.way.uid)).unaccounted == 0
 
 
+async def _kept(call: Callable[[], Awaitable[object]]) -> None:
+    async def kept() -> bool:
+        try:
+            await call()
+        except errors.Away:
+            return False
+        return True
+
+    await until(kept)
+
+
 def struck(point: Point) -> bool:
     return point.struck == point.times
 
@@ -114,12 +125,13 @@ async def scene(
     far: str = "",
 ) -> AsyncIterator[Scene]:
     await status_lab.install(store, sandbox)
-    made = status_lab.provider(sandbox, routing=routing or Routing(), **({"base_url": far} if far else {}))
+    changes = {"base_url": far} if far else {}
+    made = status_lab.provider(sandbox, routing=routing or Routing(), **changes)
     async with proxy.before_store(valkey.url, times=store.settings.times) as way:
         url = f"valkey://127.0.0.1:{way.port}/0"
         cut = connection.Store.connect(store_settings(valkey, url=url, times=status_lab.TIMES))
         try:
-            async with status_lab.running(cut, sandbox, made, receipts={"lease_seconds": 0.4}) as lab:
+            async with status_lab.running(cut, sandbox, made, **LEASES) as lab:
                 lab.way = Journey(store, made)
                 yield Scene(lab, way)
         finally:
@@ -176,7 +188,7 @@ async def test_a_further_leg_reaches_the_sender(
     async with scene(store, valkey, sandbox, routing=CASCADE) as found:
         way = found.lab.way
         [mid] = await way.sent([1])
-        having = b'"ref"' if (script, moment) == ("delivery_tick", Moment.AFTER) else b""
+        having = b"|2" if (script, moment) == ("delivery_tick", Moment.AFTER) else b""
         point = found.way.set(Point(script, moment, having=having))
         await way.say(mid, 20)
 
@@ -195,7 +207,7 @@ async def test_a_question_is_asked_again(
 ) -> None:
     """A receipt was lost and SMSC is asked; the question's lease has to end where its answer was not kept."""
     async with (
-        smsc_server.running() as far,
+        smsc_server.running(smsc_server.answer(DELIVERED)) as far,
         scene(store, valkey, sandbox, far=far.url) as found,
     ):
         way = found.lab.way
@@ -206,3 +218,31 @@ async def test_a_question_is_asked_again(
         point = found.way.set(Point(script, moment, having=having))
         await way.time_passes("poll")
         await found.ends_well([mid], "delivered", point)
+
+
+async def test_two_workers_on_one_dirty_set(
+    store: connection.Store, valkey: embedded.EmbeddedValkey, sandbox: Sandbox
+) -> None:
+    """Statuses change while they are being written: each row gets the newest last, and no word twice."""
+    async with (
+        scene(store, valkey, sandbox) as found,
+        status_lab.running(store, sandbox, found.lab.way.provider),
+    ):
+        lab = found.lab
+        lab.portal.settings.latency_ms = 60
+        sent = await lab.shown(range(1, 121))
+        for mid in sent:
+            await lab.way.say(mid, 20)
+        for mid in sent:  # some are in flight by now, some are written, some wait
+            await lab.way.say(mid, 1)
+        await lab.all_show(sent, "delivered")
+
+        async def nothing_waits() -> bool:
+            return (await lab.way.deliveries.ledger(lab.way.uid)).portal_outbox == 0
+
+        await until(nothing_waits)
+        told = {tuple(lab.statuses(mid)) for mid in sent}
+        assert told <= {("undelivered", "delivered"), ("delivered",)}
+        versions = [(await lab.way.message(mid)).record for mid in sent[:5]]
+        assert {(record["pd"], record.get("po", "")) for record in versions} == {("delivered", "")}
+        assert (await lab.way.deliveries.ledger(lab.way.uid)).unaccounted == 0

@@ -44,26 +44,11 @@ async def lab(store: connection.Store, sandbox: Sandbox) -> AsyncIterator[Lab]:
         yield running
 
 
-def to_proto(lab: Lab, item: receipts.Submission) -> status_pb2.Submission:
-    key = item.key
-    return status_pb2.Submission(
-        provider_uid=key.provider_uid,
-        message_id=key.message_id,
-        attempt=key.attempt,
-        account_key=lab.way.account_key,
-        client_id=key.client_id,
-        smsc_id=item.smsc_id,
-        own_id=key.own_id,
-        msisdn=item.msisdn,
-        profile=key.profile,
-        channel=enums.CHANNEL.to_proto(key.channel),
-        native_cascade=key.native_cascade,
-    )
-
-
 async def tell(lab: Lab) -> None:
     """The sender's report."""
-    await lab.client.record_submissions([to_proto(lab, item) for item in await lab.way.submissions()])
+    await lab.client.record_submissions(
+        [status_lab.to_proto(lab, item) for item in await lab.way.submissions()]
+    )
     await lab.way.told()
 
 
@@ -182,7 +167,7 @@ async def test_without_a_phone_the_rest_of_the_batch_is_waited_for(
         async with status_lab.running(store, sandbox, made) as lab:
             one, two = await lab.way.sent([1, 2])
             first = [item for item in await lab.way.submissions() if item.key.message_id == one]
-            await lab.client.record_submissions([to_proto(lab, item) for item in first])
+            await lab.client.record_submissions([status_lab.to_proto(lab, item) for item in first])
             await said(lab, receipt(lab, "cid1", "", 1))
             await asyncio.sleep(0.2)
             assert await lab.way.state(one) == "sent"  # it may be the other one's

@@ -155,6 +155,12 @@ class Store:
         most = int(info.get("maxmemory", 0))
         return int(info["used_memory"]) / most if most else 0.0
 
+    async def primary(self) -> str:
+        """Identity of the primary that answers: it changes when another node takes over."""
+        async with translated():
+            info = await self.redis.info("replication")
+        return str(info["master_replid"])
+
     async def close(self) -> None:
         await self.redis.aclose()
 
