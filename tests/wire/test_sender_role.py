@@ -143,6 +143,25 @@ async def test_an_unanswered_request_is_settled_and_nothing_is_sent_twice(
         assert (ledger.messages, ledger.distinct_phone_text, ledger.sent_twice) == (4, 4, 0)
 
 
+# SMSC is asked 0.8 s after the POST and 0.2 s later, and gets the request again from then on: with the
+# defaults that is at 30 s, at 40 s, and until 50 s.
+@pytest.mark.parametrize("seconds", [0.5, 0.9, 1.2, 1.6], ids=["before the first question",
+    "between the questions", "beside the repeat", "after the repeat"])  # fmt: skip
+async def test_a_request_that_smsc_accepts_long_after_its_502(
+    store: connection.Store, sandbox: server.Sandbox, seconds: float
+) -> None:
+    async with senders.running(store, sandbox, provider(sandbox, batching=Batching(linger_ms=50))) as sender:
+        await warmed(sender)
+        late = Fault(kind=FaultKind.HTTP_502_THEN_ACCEPT_AFTER, count=1, seconds=seconds)
+        sender.account().faults.add(late)
+        await submit(sender, range(3))
+        await all_sent(sender, 4)
+        await asyncio.sleep(max(0.0, seconds - 0.8))  # also what may still be on its way has come
+        ledger = book(sender)
+        assert (ledger.messages, ledger.distinct_phone_text, ledger.sent_twice) == (4, 4, 0)
+        assert (await senders.books(store)).unaccounted == 0
+
+
 async def test_while_status_is_not_proved_an_uncertain_batch_is_held_and_shown(
     store: connection.Store, sandbox: server.Sandbox
 ) -> None:

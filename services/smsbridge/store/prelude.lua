@@ -1,6 +1,6 @@
 -- What every script of the provider tag shares: the message record and its moves.
 --
--- KEYS[1] is the tag with its colon, "{p:UID}:"; every other key is the tag and a short name. Times are Unix
+-- Stands behind prelude_common.lua. The tag is "{p:UID}:"; every key is the tag and a short name. Times are Unix
 -- milliseconds of the store's clock. Constants in capitals are put in front by store/scripts.py.
 --
 --   m:MID    hash, the message: to th org lane rep tok route legs rule doc trace st rs acc exp na nx
@@ -21,29 +21,6 @@
 --   subs     hash "MID|K", submissions to tell status;  plans: hash "MID|K", attempts to be handed to the sender
 --   poll     sorted set, references by the time of the next status question; casc: messages by the end of a leg's wait
 --   dirty    sorted set, messages by the time their portal status is to be written
-local T = KEYS[1]
-
-local function now()
-  local t = redis.call('TIME')
-  return t[1] * 1000 + math.floor(t[2] / 1000)
-end
-
-local function num(v) return tonumber(v or '0') or 0 end
-
-local function list(v)
-  if v == nil or v == false or v == '' then return {} end
-  return cjson.decode(v)
-end
-
--- A repeat of an operation gets its first answer.
-local function once(op, body)
-  local key = T .. 'op:' .. op
-  local hit = redis.call('GET', key)
-  if hit then return hit end
-  local answer = cjson.encode(body())
-  redis.call('SET', key, answer, 'PX', OP_KEPT_MS)
-  return answer
-end
 
 local function split_ref(ref)
   local bar = string.find(ref, '|', 1, true)

@@ -1,8 +1,9 @@
 """Loads the Lua scripts and runs them: one round trip each, by digest.
 
-A script is its own file behind a shared one: `prelude.lua` (provider tag; `prelude_batch.lua` too where it
-ends a batch) or `prelude_tag.lua` (any other tag). The times that scripts need are written in front as
-constants, so that every process of a deployment runs the same text.
+A script is its own file behind shared ones: `prelude_common.lua` always, `prelude.lua` for the provider tag,
+and what a group of scripts shares besides (`prelude_batch.lua`, `prelude_delivery.lua`); its first line says
+which. The times that scripts need are written in front as constants, so that every process of a deployment
+runs the same text.
 """
 
 import hashlib
@@ -77,8 +78,8 @@ def _preludes(body: str) -> tuple[str, ...]:
     """Which shared files stand in front; a script's first line says what it works on."""
     for part in ("batch", "delivery"):
         if body.startswith(f"-- provider tag, {part}"):
-            return "prelude", f"prelude_{part}"
-    return ("prelude",) if body.startswith("-- provider tag") else ("prelude_tag",)
+            return "prelude_common", "prelude", f"prelude_{part}"
+    return ("prelude_common", "prelude") if body.startswith("-- provider tag") else ("prelude_common",)
 
 
 def _take_flags(body: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
--- What scripts of the account, portal and egress tags share. KEYS[1] is the tag with its colon.
+-- What all scripts share. KEYS[1] is the tag with its colon; every key of a script carries it.
 local T = KEYS[1]
 
 local function now()
