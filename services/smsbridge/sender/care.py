@@ -161,8 +161,8 @@ class AccountCare:
         await self._accounts.resume(account.key)
 
     async def _has_money(self, key: str, balance: Decimal, seen: str, step: int) -> bool:
-        """The first balance after the stop is the mark, and more than that is a top-up. Now and then one message
-        goes all the same: the mark may have been read after the top-up, or a cheaper message may wait.
+        """The first balance after the stop is the mark, and more than that is a top-up. Now and then one
+        message goes all the same: the mark may have been read after the top-up, or a cheaper one may wait.
         """
         if not seen:
             await self._accounts.stopped_at(key, balance)

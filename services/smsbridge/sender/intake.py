@@ -58,11 +58,12 @@ def prepare(message: Outgoing, provider: Provider, *, default_region: str) -> ou
     group = group_of(provider, lane, legs, 1, message.text)
     validity = provider.validity
     seconds = validity.bulk_seconds if lane is Lane.BULK else validity.interactive_seconds
+    kept = "" if reason else message.text  # with a digest of its own: others may send this text
     return outbox.NewMessage(
         mid=message_id_of(message),
         to=msisdn,
-        th=text.digest(message.text),
-        text="" if reason else message.text,
+        th=text.digest(kept),
+        text=kept,
         org=message.origin.value,
         lane=lane.value,
         rep=message.report_to.value,

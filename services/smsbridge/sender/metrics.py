@@ -8,8 +8,9 @@ smsbridge_queue_depth_messages{namespace,provider,lane}            messages wait
 smsbridge_queue_oldest_age_seconds{namespace,provider,lane}        counted from the door
 smsbridge_uncertain_batches{namespace,provider}
 smsbridge_uncertain_settled_total{namespace,provider,how}          adopted | repeated | split | held
-smsbridge_account_paused{namespace,provider,reason}                paused | login | money | blocked | bad_requests
-smsbridge_store_memory_ratio                                       of maxmemory; 0.8 stops sending, 0.9 accepting
+smsbridge_account_paused{namespace,provider,reason}                paused | login | money | blocked |
+                                                                   bad_requests
+smsbridge_store_memory_ratio                                       of maxmemory; 0.8 stops sending
 smsbridge_loop_errors_total{loop}
 
 `result` of a request is a word of `effects.Effect`.

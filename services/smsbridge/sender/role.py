@@ -215,7 +215,7 @@ class Role:
             await self._look_at_primary()
 
     async def _look_at_primary(self) -> None:
-        """Of what an old primary had not handed on, POSTs may still be under way: their deadlines pass first."""
+        """POSTs that an old primary knew of may still be under way: their deadlines pass first."""
         primary = await self._store.primary()
         if self._primary and primary != self._primary:
             seconds = (self._settings.post_total_ms + self._settings.margin_ms) / 1000

@@ -68,7 +68,7 @@ class SenderService:
         full: Callable[[], bool],
         taken: Callable[[Provider, Lane], None],
     ) -> None:
-        """`stopped_for`: why nothing may leave this egress; `full`: True while the store's memory is too full to
+        """`stopped_for`: why nothing may leave this egress; `full`: True while the store is too full to
         accept; `taken`: called for what now waits.
         """
         self._stopped_for = stopped_for

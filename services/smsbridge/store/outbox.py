@@ -12,6 +12,8 @@ from typing import Any
 
 from smsbridge.store import connection, scripts, tags
 
+_CHUNK = 1000  # messages of one script run: Lua unpacks no more than some thousands of values
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -112,8 +114,11 @@ class Outbox:
 
     async def accept(self, uid: str, messages: Sequence[NewMessage]) -> list[str]:
         """For each "accepted", "held", "failed" or "duplicate". On disk when it returns."""
-        payload = scripts.encode([_fields(m) for m in messages])
-        return list(await self._run("accept", uid, payload, durable=True))
+        answers: list[str] = []
+        for start in range(0, len(messages), _CHUNK):
+            payload = scripts.encode([_fields(m) for m in messages[start : start + _CHUNK]])
+            answers += await self._run("accept", uid, payload, durable=True)
+        return answers
 
     async def accept_next(self, uid: str, message_id: str, attempt: int, group: Group) -> str:
         return str(
