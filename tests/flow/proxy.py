@@ -95,11 +95,13 @@ class Proxy:
         assert task is not None
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        try:
-            far_reader, far_writer = await asyncio.open_connection(*self._far)
-        except OSError:
-            writer.transport.abort()
-            return
+        # Cancelled by `stop` alone, and the server's own callback cannot bear to see it.
+        with contextlib.suppress(asyncio.CancelledError, OSError):
+            await self._join(reader, writer)
+        writer.transport.abort()
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection(*self._far)
         way = _Way()
         pumps = [
             asyncio.create_task(self._forth(reader, far_writer, way)),
@@ -107,14 +109,11 @@ class Proxy:
         ]
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
-        except asyncio.CancelledError:
-            return  # only `stop` does this, and the server's own callback cannot bear it
         finally:
+            far_writer.transport.abort()
             for pump in pumps:
                 pump.cancel()
             await asyncio.gather(*pumps, return_exceptions=True)
-            for end in (writer, far_writer):
-                end.transport.abort()
 
     async def _forth(
         self, reader: asyncio.StreamReader, far_writer: asyncio.StreamWriter, way: "_Way"
