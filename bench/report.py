@@ -60,6 +60,7 @@ class Books(BaseModel):
     posts: int  # to the product's door
     not_200: int
     journalled: int  # went by way of the gateway's journal, because the sender was away or slow
+    held: int  # the application token was not known at the door yet
     accepted: int
     unaccounted: int
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 class Sizes:
     """Posts, unless it says otherwise."""
 
-    rounds: int = 3  # runs of the bare handler and of the door, in turn
+    rounds: int = 5  # runs of the bare handler and of the door, in turn
     warm: int = 500
-    bare: int = 24_000
-    door: int = 8_000
-    while_sending: int = 4_000
+    bare: int = 16_000
+    door: int = 6_000
+    while_sending: int = 3_000
     paced: int = 4_000
     interactive: int = 200
     broadcast: int = 5_000

@@ -15,11 +15,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import yaml
-from prometheus_client.parser import text_string_to_metric_families
 
-from bench import load, plans, profiled, waiting
+from bench import doorbook, load, plans, profiled, waiting
 from bench.letters import Letter
 from bench.plans import Plan
 from bench.report import Books
@@ -146,11 +144,26 @@ class Stand:
             self.account(login).settings.callback.url = shown["callbackUrl"]
             install_url = shown["installUrl"]
         async with SandboxClient(self.sandbox.control_url) as control:
-            await control.install(plans.DOMAIN, url=install_url)
+            await self.until(
+                lambda: self._install(control, install_url), what="an answer to the install event"
+            )
         await self.until(self._registered, what="the registration in the portal")
+        await self.until(self._token_known, what="the application token at the gateway")
+
+    async def _install(self, control: SandboxClient, url: str) -> bool:
+        """The gateway follows the registry with a delay, and answers 404 until it knows the provider."""
+        report = await control.install(plans.DOMAIN, url=url)
+        return all(post.status == 200 for post in report.posts)
 
     async def _registered(self) -> bool:
         return self._plans.keys() <= self.application.senders.keys()
+
+    async def _token_known(self) -> bool:
+        """The gateway follows installations with a delay too; until then it holds what is posted."""
+        letter = self.letter(next(iter(self._plans)), 1)
+        self.add_rows(letter)
+        self.posted(await load.post(letter))
+        return (await doorbook.accepts(self.internal))["accepted"] > 0
 
     async def _shown(self, name: str) -> dict[str, Any]:
         """Empty until the provisioner has taken the manifest."""
@@ -169,10 +182,12 @@ class Stand:
 
     async def books(self) -> Books:
         ledger = await self.ledger()
+        results = await doorbook.accepts(self.internal)
         return Books(
             posts=self._posts,
             not_200=self._not_200,
-            journalled=_journalled(await self._metrics()),
+            journalled=results["journalled"],
+            held=results["held"],
             accepted=sum(one.accepted for one in ledger.ledgers),
             unaccounted=ledger.unaccounted,
         )
@@ -183,10 +198,6 @@ class Stand:
         assert found is not None
         async with rpc.channel(found.processes["status"].rpc) as channel:
             return await clients.StatusClient(channel).get_ledger()
-
-    async def _metrics(self) -> str:
-        async with aiohttp.ClientSession() as session, session.get(f"http://{self.internal}/metrics") as page:
-            return await page.text()
 
     async def until(
         self, read: Callable[[], Awaitable[Any]], *, what: str, seconds: float = _START_SECONDS
@@ -234,13 +245,3 @@ async def running(
             yield stand
         finally:
             await stand.stop()
-
-
-def _journalled(page: str) -> int:
-    """Messages that the gateway put into its journal since its start."""
-    return sum(
-        round(sample.value)
-        for family in text_string_to_metric_families(page)
-        for sample in family.samples
-        if sample.name == "smsbridge_gateway_accepts_total" and sample.labels["result"] == "journalled"
-    )

@@ -38,7 +38,10 @@ def _rows(report: Report) -> Rows:
         rows += [
             ("posts to the door", f"{posts}, {sum(one.not_200 for one in books)} not answered 200"),
             ("in the books", f"{accepted} accepted, {sum(one.unaccounted for one in books)} unaccounted"),
-            ("by way of the journal", str(sum(one.journalled for one in books))),
+            (
+                "of these journalled, held",
+                f"{sum(one.journalled for one in books)}, {sum(one.held for one in books)}",
+            ),
         ]
     return rows
 

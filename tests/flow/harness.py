@@ -306,7 +306,12 @@ class Stack:
         await self.install(install_url)
 
     async def install(self, url: str) -> None:
-        await self.control.install(DOMAIN, url=url)
+        async def taken() -> bool:
+            """The gateway sees a new provider within a second; what is posted before that finds no door."""
+            report = await self.control.install(DOMAIN, url=url)
+            return all(post.status == 200 for post in report.posts)
+
+        await until(taken, seconds=10, what=self.log_tail, pause=0.5)
         codes = {plan.code for plan in self.plans}
 
         async def registered() -> bool:

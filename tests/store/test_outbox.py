@@ -352,7 +352,7 @@ async def test_cancel_takes_back_only_what_is_queued(store: connection.Store, bo
 async def test_a_foreign_token_holds_a_message(store: connection.Store, box: outbox.Outbox) -> None:
     assert await take(box, range(1), token_check=TokenCheck.MISMATCH, token_digest="d") == ["held"]
     assert await claim(box, "c") == -1
-    held = await box.held(UID, all_of_them=True)
+    held = await box.held(UID)
     assert held == [{"mid": f"{0:032x}", "digest": "d", "due": False}]
     assert await box.unhold(UID, f"{0:032x}")
     assert not await box.unhold(UID, f"{0:032x}")
@@ -376,3 +376,11 @@ async def test_what_cannot_be_sent_is_taken_and_failed(
     assert (await box.message(UID, f"{0:032x}"))["rs"] == reason
     assert await states(store) == {"failed": 1}
     assert await store.redis.zcard(f"{tags.provider(UID)}dirty") == 1
+
+
+async def test_held_messages_are_looked_through_page_by_page(box: outbox.Outbox) -> None:
+    await take(box, range(5), token_check=TokenCheck.MISMATCH, token_digest="d")
+    first, rest = await box.held(UID, most=3), await box.held(UID, offset=3, most=3)
+    assert [len(first), len(rest)] == [3, 2]
+    assert {item["mid"] for item in first + rest} == {f"{n:032x}" for n in range(5)}
+    assert await box.held(UID, offset=5) == []

@@ -64,7 +64,12 @@ class _Demo:
             await self._sandbox.change_account(plan.login, callback={"url": shown["callbackUrl"]})
             install_url = shown["installUrl"]
         self._console.print(f"Installing the application in {orders.DOMAIN} ...")
-        await self._sandbox.install(orders.DOMAIN, url=install_url)
+        await stack.until(
+            lambda: self._installed(install_url),
+            what="the gateway's door",
+            directory=self._stack.directory,
+            seconds=_REGISTER_SECONDS,
+        )
         await stack.until(
             self._registered,
             what="the registration in the portal",
@@ -72,6 +77,11 @@ class _Demo:
             seconds=_REGISTER_SECONDS,
         )
         self._console.print(f"Registered: {', '.join(plan.code for plan in orders.PROVIDERS)}")
+
+    async def _installed(self, url: str) -> bool:
+        """The gateway sees a new provider within a second; what is posted before that finds no door."""
+        report = await self._sandbox.install(orders.DOMAIN, url=url)
+        return all(post.status == 200 for post in report.posts)
 
     async def _registered(self) -> bool:
         senders = await self._sandbox.senders(orders.DOMAIN)
