@@ -254,6 +254,15 @@ async def test_status_24_pauses_the_account(lab: Lab) -> None:
     await becomes(lab, mid, "failed")
     accounts = account.Accounts(lab.store, account.AccountLimits())
     assert (await accounts.state(lab.way.account_key)).pause == "money"
+    # Told again after there was money: no news.
+    await accounts.resume(lab.way.account_key)
+    await said(lab, receipt(lab, "cid1", phone(1), 24, ts=7))
+
+    async def applied() -> bool:
+        return lab.figure("smsbridge_receipts_applied_total", source="callback", result="same") == 1
+
+    await until(applied)
+    assert (await accounts.state(lab.way.account_key)).pause == ""
 
 
 async def test_the_next_leg_is_handed_to_the_sender_once(store: connection.Store, sandbox: Sandbox) -> None:
@@ -285,7 +294,12 @@ async def test_a_leg_stays_in_the_outbox_until_the_sender_has_it(
 
         await until(lambda: tried(2))
         assert (await lab.way.deliveries.ledger(lab.way.uid)).plans == 1
+        # A sender that has just started has not read the registry yet.
         lab.sender.result = sender_pb2.SUBMIT_RESULT_UNKNOWN_PROVIDER
+        before = len(lab.sender.legs)
+        await until(lambda: tried(before + 2))
+        assert (await lab.way.deliveries.ledger(lab.way.uid)).plans == 1
+        await lab.registry.tombstone(made)
         await becomes(lab, mid, "failed")
 
 

@@ -75,7 +75,7 @@ class AccountCare:
                 self._good.add(key)
                 await self._accounts.succeeded(key)
                 await self._egress.good_request()
-                self._begin_proof(account, claim)
+                self._begin_proof(provider, account, claim)
             case effects.Account.BAD_REQUEST:
                 await self._bad_request()
             case effects.Account.LOGIN:
@@ -211,38 +211,40 @@ class AccountCare:
             await self._accounts.cool(account.key)
 
     async def status(
-        self, account: smsc_account.Account, pairs: Sequence[tuple[str, str]]
+        self, provider: Provider, account: smsc_account.Account, pairs: Sequence[tuple[str, str]]
     ) -> list[codes.Reading] | None:
         """What status.php says of (client id, MSISDN), counted before it is asked; None: no answer."""
+        if await self._egress.stopped_ms() > 0:
+            return None
         try:
             async with self._accounts.permit(account.key, "status", seconds=_ASK_SECONDS):
                 if not all(await self._accounts.may_ask(account.key, pairs)):
                     return None
                 found = await self._client.status(account, pairs)
         except smsc_errors.SmscRejected as error:
-            if error.error_code == _BLOCKED:
-                await self.blocked()
+            await self._refused_question(provider, account, error)
             return None
         except errors.Away:
             return None
         return [codes.read_status(account.profile, item.code, item.err) for item in found]
 
-    def _begin_proof(self, account: smsc_account.Account, claim: outbox.Claim) -> None:
+    def _begin_proof(self, provider: Provider, account: smsc_account.Account, claim: outbox.Claim) -> None:
         if account.key in self._proof_begun:
             return
         self._proof_begun.add(account.key)
-        task = asyncio.create_task(self._prove(account, claim.client_id, claim.members[0].msisdn))
+        pair = claim.client_id, claim.members[0].msisdn
+        task = asyncio.create_task(self._prove(provider, account, pair))
         self._proving.add(task)
         task.add_done_callback(self._proving.discard)
 
-    async def _prove(self, account: smsc_account.Account, client_id: str, msisdn: str) -> None:
+    async def _prove(self, provider: Provider, account: smsc_account.Account, pair: tuple[str, str]) -> None:
         """Asks about the first accepted client id: only then do we know that `not found` means something."""
         try:
             if (await self._accounts.state(account.key)).status_proved:
                 return
             for delay in self._settings.proof_delays_seconds:
                 await asyncio.sleep(delay)
-                readings = await self.status(account, [(client_id, msisdn)])
+                readings = await self.status(provider, account, [pair])
                 if readings and not readings[0].not_found:
                     await self._accounts.prove_status(account.key)
                     return

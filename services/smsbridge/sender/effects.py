@@ -3,7 +3,7 @@
 Guarantees 6. Pure: `read` decides, others act.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -12,11 +12,14 @@ from typing import Any
 from ulid import ULID
 
 from smsbridge.core import text
+from smsbridge.core.delivery import AttemptState
 from smsbridge.core.message import Channel, Reason
 from smsbridge.core.provider import Prices
 from smsbridge.smsc import answers, codes
 from smsbridge.smsc.account import Profile
 from smsbridge.store import outbox
+
+MONEY_WITH_ID = "money_with_id"
 
 
 class Account(StrEnum):
@@ -142,7 +145,7 @@ def _rejected(answer: answers.Rejected, context: Context) -> Effect:
     if action is codes.Action.PAUSE_MONEY:
         if answer.smsc_id is None:
             return Effect(_back("money"), Account.MONEY, result, taken=False)
-        return Effect({"kind": "uncertain", "why": "money_with_id"}, Account.MONEY, result)
+        return Effect({"kind": "uncertain", "why": MONEY_WITH_ID}, Account.MONEY, result)
     if action is codes.Action.BLOCKED:
         return Effect(_back("blocked"), Account.BLOCKED, result, taken=False)
     if action is codes.Action.BACK_OFF:
@@ -178,21 +181,32 @@ def new_ids() -> list[str]:
 
 
 def found_in_status(
-    readings: Mapping[str, codes.Reading], client_id: str
+    readings: Mapping[str, codes.Reading], client_id: str, *, partial: bool = False
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[str]]:
     """Of an uncertain batch's members by reference: adopted, refused, and those SMSC does not know.
 
-    Refused only where all of them are: a single failure among accepted ones is that number's own fate.
+    Refused only where all of them are: a single failure among accepted ones is that number's own fate, and so
+    it is where others of the batch are settled already (`partial`).
     """
     known = {ref: reading for ref, reading in readings.items() if not reading.not_found}
     unknown = [ref for ref, reading in readings.items() if reading.not_found]
-    if known and not unknown and all(_says_refused(reading) for reading in known.values()):
+    if known and not unknown and not partial and all(_says_refused(reading) for reading in known.values()):
         refused = [
             {"ref": ref, "reason": (reading.reason or Reason.CANNOT_DELIVER).value, "text": reading.meaning}
             for ref, reading in known.items()
         ]
         return [], refused, []
     return [{"ref": ref, "sid": client_id, "own": False} for ref in known], [], unknown
+
+
+def had_no_money(readings: Iterable[codes.Reading], *, said_so: bool) -> bool:
+    """True where SMSC took none of a batch for want of money: it says so of each, or the answer said so
+    (`said_so`) and none of them is on its way.
+    """
+    return all(
+        reading.no_money or (said_so and reading.state in (AttemptState.FAILED, AttemptState.UNDELIVERED))
+        for reading in readings
+    )
 
 
 _REQUEST_REASONS = frozenset({Reason.NUMBER_REFUSED, Reason.FORBIDDEN, Reason.NO_MONEY, Reason.TEXT_DENIED})

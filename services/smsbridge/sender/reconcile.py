@@ -4,13 +4,15 @@ Nothing is repeated before `not found` was heard as often as the rules want, and
 not proved that status.php finds an accepted client id.
 """
 
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import structlog
 from ulid import ULID
 
 from smsbridge.core import errors
-from smsbridge.core.message import Lane
+from smsbridge.core.message import Lane, Reason
 from smsbridge.core.provider import Provider
 from smsbridge.sender import effects
 from smsbridge.sender.care import AccountCare
@@ -38,6 +40,7 @@ class Reconciler:
         accounts: store_account.Accounts,
         care: AccountCare,
         sending: Sending,
+        providers: Callable[[], Iterable[Provider]],
         metrics: SenderMetrics,
     ) -> None:
         self._settings = settings
@@ -45,6 +48,7 @@ class Reconciler:
         self._accounts = accounts
         self._care = care
         self._sending = sending
+        self._providers = providers
         self._metrics = metrics
 
     async def step(self, provider: Provider) -> float | None:
@@ -58,22 +62,35 @@ class Reconciler:
         return 0.0
 
     async def _settle(self, provider: Provider, batch: outbox.Uncertain) -> None:
-        account = smsc_account.of(provider.account)
-        if account.key != batch.account_key:
-            # The resource names another account now: what the old one did cannot be asked there.
+        account = self._account(provider, batch)
+        if account is None:
+            # Nobody names that account any more: what it did cannot be asked of another one.
             await self._again(provider, batch, self._settings.unproved_ask_seconds, "account_changed")
             return
         pairs = [(batch.client_id, msisdn) for _, msisdn in batch.members]
-        readings = await self._care.status(account, pairs)
+        readings = await self._care.status(provider, account, pairs)
         if readings is None:
             await self._again(provider, batch, self._settings.ask_again_seconds, "status_unanswered")
             return
+        said_so = batch.why == effects.MONEY_WITH_ID and batch.posts == 1
+        if not batch.partial and effects.had_no_money(readings, said_so=said_so):
+            # None of it went out, and there may be money later: it waits for that like all the others.
+            await self._write(provider, batch, {"kind": "resend", "ids": effects.new_ids()})
+            return
         by_ref = {ref: reading for (ref, _), reading in zip(batch.members, readings, strict=True)}
-        adopted, refused, unknown = effects.found_in_status(by_ref, batch.client_id)
+        adopted, refused, unknown = effects.found_in_status(by_ref, batch.client_id, partial=batch.partial)
         if adopted or refused:
             await self._adopt(provider, batch, adopted, refused)
         elif unknown:
             await self._not_found(provider, account, batch)
+
+    def _account(self, provider: Provider, batch: outbox.Uncertain) -> smsc_account.Account | None:
+        """The account a batch was sent by, spoken to as it was then."""
+        for candidate in (provider, *self._providers()):
+            account = smsc_account.of(candidate.account)
+            if account.key == batch.account_key:
+                return replace(account, profile=smsc_account.Profile(batch.profile))
+        return None
 
     async def _adopt(
         self,
@@ -105,12 +122,26 @@ class Reconciler:
             return
         early = asks >= _EARLY_ASKS and since < settings.repeat_within_seconds and not batch.partial
         late = asks >= _LATE_ASKS and since >= settings.late_repeat_seconds
-        if early or late:
+        if provider.removed and late:
+            await self._fail(provider, batch)
+            return
+        if provider.paused and not provider.removed:
+            wait = settings.unproved_ask_seconds
+            await self._write(provider, batch, self._not_found_verdict(wait) | {"why": "paused"})
+            return
+        if late or (early and not provider.removed):
             within_ms = 0 if late else int(settings.repeat_within_seconds * 1000)
             await self._repeat(provider, account, batch, within_ms=within_ms)
             return
         wait = settings.second_ask_seconds if asks < _EARLY_ASKS else self._until_late(since)
         await self._write(provider, batch, self._not_found_verdict(wait))
+
+    async def _fail(self, provider: Provider, batch: outbox.Uncertain) -> None:
+        """Nobody has it, and a removed provider sends nothing more."""
+        reason = Reason.PROVIDER_REMOVED.value
+        refused = [{"ref": ref, "reason": reason, "text": ""} for ref, _ in batch.members]
+        verdict = {"kind": "found", "members": [], "refused": refused, "final": True}
+        await self._write(provider, batch, verdict | {"ids": effects.new_ids()})
 
     def _until_late(self, since_post_seconds: float) -> float:
         return max(self._settings.ask_again_seconds, self._settings.late_repeat_seconds - since_post_seconds)
@@ -145,7 +176,7 @@ class Reconciler:
                 return
             self._count(provider, "repeated")
             log.warning("batch_repeated", provider=provider.name, client_id=batch.client_id)
-            await self._sending.repeat(provider, batch)
+            await self._sending.repeat(provider, account, batch, texts=begun["texts"])
         finally:
             await self._accounts.give_back(account.key, "send", permit)
 

@@ -74,6 +74,7 @@ class Role:
             accounts=self._accounts,
             care=self._care,
             sending=self._sending,
+            providers=registry.all,
             metrics=self._metrics,
         )
         self._upkeep = upkeep.Upkeep(

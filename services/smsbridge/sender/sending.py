@@ -4,8 +4,9 @@ Everything that can be decided without the network or the store is decided in `e
 """
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -15,7 +16,7 @@ from ulid import ULID
 from smsbridge.core import cascade, errors
 from smsbridge.core.message import Channel, Lane
 from smsbridge.core.provider import Provider
-from smsbridge.sender import effects, intake
+from smsbridge.sender import effects, intake, refit
 from smsbridge.sender.care import AccountCare
 from smsbridge.sender.metrics import SenderMetrics
 from smsbridge.sender.settings import SenderSettings
@@ -68,18 +69,21 @@ class Sending:
     async def send(self, provider: Provider, claim: outbox.Claim) -> None:
         """Takes a claimed batch to its outcome. What fails before the POST leaves it to its lease's end."""
         account = smsc_account.of(provider.account)
-        left = await self._without_preferring_sms(provider, claim)
+        left = await self._release(provider, claim, refit.moves(provider, claim))
+        left = await self._without_preferring_sms(provider, left)
         left = await self._without_held_pairs(provider, account, left)
         if not left.members:
             return
         pairs = _pairs(left)
-        effect = None
         try:
             effect = await self._intend_and_post(provider, account, left)
-        finally:
-            # What SMSC refused as a whole it has not got: a split or a later try of it is no duplicate.
-            taken = effect is not None and effect.taken
-            await self._accounts.end_hold(account.key, claim.client_id, pairs, taken=taken)
+        except (
+            errors.StoreAway
+        ):  # the intent's: nothing was posted. Whatever else breaks leaves the hold as it is
+            await self._accounts.end_hold(account.key, claim.client_id, pairs, taken=False)
+            raise
+        taken = effect is not None and _may_have(effect, repeated=False)
+        await self._accounts.end_hold(account.key, claim.client_id, pairs, taken=taken)
 
     async def _intend_and_post(
         self, provider: Provider, account: smsc_account.Account, claim: outbox.Claim
@@ -102,11 +106,21 @@ class Sending:
             return await self.post(provider, account, claim, body, started=started, repeated=False)
         return None
 
-    async def repeat(self, provider: Provider, batch: outbox.Uncertain) -> bool:
-        """The byte-identical repeat of an unanswered request. False where the intent was refused."""
-        account = smsc_account.of(provider.account)
-        members = tuple(outbox.Member(ref, msisdn, "") for ref, msisdn in batch.members)
+    async def repeat(
+        self,
+        provider: Provider,
+        account: smsc_account.Account,
+        batch: outbox.Uncertain,
+        *,
+        texts: Mapping[str, str],
+    ) -> bool:
+        """The byte-identical repeat of an unanswered request. False where the intent was refused.
+
+        It does not wait for its own pairs' hold, nor for another's, but holds them again.
+        """
+        members = tuple(outbox.Member(ref, msisdn, texts.get(ref, "")) for ref, msisdn in batch.members)
         claim = outbox.Claim(batch.client_id, batch.owner, batch.group, members, split=False)
+        await self._accounts.hold(account.key, claim.client_id, _pairs(claim), life_ms=self._hold_life_ms())
         started = self._monotonic()
         intent = await self._intend(
             provider, account, batch.client_id, batch.owner, batch.body, batch.channel
@@ -114,7 +128,9 @@ class Sending:
         if "deadline_ms" not in intent:
             log.warning("intent_refused", provider=provider.name, why=intent.get("refused", "stale"))
             return False
-        await self.post(provider, account, claim, batch.body, started=started, repeated=True)
+        effect = await self.post(provider, account, claim, batch.body, started=started, repeated=True)
+        if _may_have(effect, repeated=True):
+            await self._accounts.end_hold(account.key, claim.client_id, _pairs(claim), taken=True)
         return True
 
     async def _intend(
@@ -163,6 +179,10 @@ class Sending:
             effect.outcome["delay_ms"] = self._care.unreachable_delay_ms(account.key)
         self._measure(provider, claim, effect, self._monotonic() - began)
         balance = answer.balance if isinstance(answer, answers.Accepted) else None
+        if not _may_have(effect, repeated=repeated):
+            # First, or whoever claims what comes back at once would wait for our own hold. It ends by itself.
+            with contextlib.suppress(errors.StoreAway):
+                await self._accounts.end_hold(account.key, claim.client_id, _pairs(claim), taken=False)
         try:
             await self._write_outcome(provider, claim, effect)
             await self._care.learn(provider, account, effect, claim, balance=balance)
@@ -219,14 +239,19 @@ class Sending:
         """(phone, text) pairs that another request carried just now wait until SMSC has forgotten them."""
         if not claim.members:
             return claim
-        life = self._settings.post_total_ms + self._settings.margin_ms + self._accounts.limits.hold_ms
-        waits = await self._accounts.hold(account.key, claim.client_id, _pairs(claim), life_ms=life)
+        waits = await self._accounts.hold(
+            account.key, claim.client_id, _pairs(claim), life_ms=self._hold_life_ms()
+        )
         moves = [
             {"ref": member.ref, "delay_ms": wait + 50, "why": "same_text_just_sent"}
             for member, wait in zip(claim.members, waits, strict=True)
             if wait
         ]
         return await self._release(provider, claim, moves)
+
+    def _hold_life_ms(self) -> int:
+        """Of a hold whose end nobody tells: this process died with its POST under way."""
+        return self._settings.post_total_ms + self._settings.margin_ms + self._accounts.limits.hold_ms
 
     async def _without_preferring_sms(self, provider: Provider, claim: outbox.Claim) -> outbox.Claim:
         """Numbers that prefer SMS leave a cascade that begins with Viber."""
@@ -279,6 +304,14 @@ def _pairs(claim: outbox.Claim) -> list[tuple[str, str]]:
     should SMSC call it a duplicate all the same, it waits the hold out then.
     """
     return [(member.msisdn, f"{claim.group.channel}\0{member.text}") for member in claim.members]
+
+
+def _may_have(effect: effects.Effect, *, repeated: bool) -> bool:
+    """What SMSC refused as a whole it has not got: a split or a later try of it is no duplicate.
+
+    A repeat that did not leave us says nothing of the first POST.
+    """
+    return effect.taken or (repeated and effect.outcome["kind"] == "back")
 
 
 def _request(claim: outbox.Claim) -> wire.SendRequest:

@@ -108,6 +108,8 @@ class SenderService:
         for index, message in enumerate(messages):
             if message.attempt > 1:
                 answers[index] = await self._next_leg(provider, message)
+            elif "|" in message.message_id:  # it stands between id and attempt in the store
+                answers[index] = Answer(Submitted.REFUSED, message.message_id, "no such message_id")
             elif message.message_id or message.dedupe_key:
                 prepared = intake.prepare(message, provider, default_region=self._settings.default_region)
                 if provider.removed:  # it came through the door before: the portal is told what became of it

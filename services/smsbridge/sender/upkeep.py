@@ -81,23 +81,22 @@ class Upkeep:
 
     async def compare_held(self, provider: Provider) -> bool:
         """True where one was released. One whose token is still foreign after its time is refused."""
-        held = await self._outbox.held(provider.uid, all_of_them=True)
-        if not held:
-            return False
-        installation = await self._installations.for_provider(provider)
-        known = self._installations.application_token_digests(installation) if installation else ()
-        released = False
-        for item in held:
-            if item["digest"] in known:
-                released |= await self._outbox.unhold(provider.uid, item["mid"])
-            elif item["due"]:
-                await self._outbox.cancel(
-                    provider.uid,
-                    item["mid"],
-                    state=MessageState.FAILED.value,
-                    reason=Reason.TOKEN_REFUSED.value,
-                )
+        released, passed = False, 0
+        while held := await self._outbox.held(provider.uid, offset=passed):
+            installation = await self._installations.for_provider(provider)
+            known = self._installations.application_token_digests(installation) if installation else ()
+            for item in held:
+                if item["digest"] in known:
+                    released |= await self._outbox.unhold(provider.uid, item["mid"])
+                elif not (item["due"] and await self._refuse_token(provider, item["mid"])):
+                    passed += 1  # those that stay must not hide the ones behind them
         return released
+
+    async def _refuse_token(self, provider: Provider, message_id: str) -> bool:
+        answer = await self._outbox.cancel(
+            provider.uid, message_id, state=MessageState.FAILED.value, reason=Reason.TOKEN_REFUSED.value
+        )
+        return bool(answer.get("done"))
 
     async def tell(self, provider: Provider) -> float | None:
         """Tells status what SMSC accepted; at least once, and again until it is answered."""

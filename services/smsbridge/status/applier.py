@@ -77,10 +77,11 @@ class Applier:
         results = await self._deliveries.apply(uid, [item.change for item in verdicts])
         for result in results:
             self._metrics.applied.labels(source=verdict.CALLBACK, result=result).inc()
-        for item, (_, key) in zip(verdicts, found, strict=True):
+        for item, (_, key), result in zip(verdicts, found, results, strict=True):
             if not item.reading.known:
                 self._metrics.unknown_codes.labels(profile=key.profile).inc()
-            await self._care.heed(account_key, provider, item.reading)
+            if result == "changed":  # a repeat is no news of the account
+                await self._care.heed(account_key, provider, item.reading)
 
     async def _without_phone(self, account_key: str, entry: InboxEntry) -> bool:
         """Applies it where only one attempt can be meant, else sets off a question. False: too early."""

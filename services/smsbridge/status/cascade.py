@@ -38,7 +38,9 @@ _TAKEN = frozenset(
         sender_pb2.SUBMIT_RESULT_HELD,
     }
 )
-_REFUSED = frozenset({sender_pb2.SUBMIT_RESULT_UNKNOWN_PROVIDER, sender_pb2.SUBMIT_RESULT_REFUSED})
+_REFUSED = sender_pb2.SUBMIT_RESULT_REFUSED
+# A sender that has just started may not have read the registry yet: the leg waits.
+_UNKNOWN = sender_pb2.SUBMIT_RESULT_UNKNOWN_PROVIDER
 
 
 class Cascade:
@@ -81,7 +83,7 @@ class Cascade:
             if answer.result in _TAKEN:
                 self._metrics.legs.labels(namespace=provider.namespace, provider=provider.name).inc()
                 done.append((plan.ref, True))
-            elif answer.result in _REFUSED:
+            elif answer.result == _REFUSED or (answer.result == _UNKNOWN and provider.removed):
                 log.warning("next_leg_refused", provider=provider.name, reason=answer.reason)
                 done.append((plan.ref, False))
         await self._deliveries.told(provider.uid, plans=done)

@@ -125,7 +125,8 @@ class Poller:
         for item, result in zip(verdicts, results, strict=True):
             word = "not_found" if item.reading.not_found else result
             self._metrics.applied.labels(source=verdict.STATUS, result=word).inc()
-            await self._care.heed(account_key, provider, item.reading)
+            if result == "changed":
+                await self._care.heed(account_key, provider, item.reading)
         for (poll, _), item in zip(found, verdicts, strict=True):
             if not item.reading.known:
                 self._metrics.unknown_codes.labels(profile=poll.profile).inc()

@@ -88,6 +88,7 @@ local function choose(gid, gi)
   return members
 end
 
+-- A repeat of it comes at once or is worth nothing; and it is the largest answer there is.
 return once(op, function()
   enter_later()
   local found = ready()
@@ -119,4 +120,4 @@ return once(op, function()
     end
   end
   return { next_ms = 0 }
-end)
+end, lease)

@@ -25,6 +25,7 @@ return once(op, function()
   local deadline = at + total + margin
   redis.call('HSET', key, 'st', 'intent', 'deadline', deadline, 'lease', deadline, 'acct', ARGV[6], 'prof', ARGV[7],
     'base', ARGV[8], 'body', ARGV[9], 'posted', at, 'posts', num(v[5]) + 1, 'ch', ARGV[10])
+  redis.call('HSETNX', key, 'first', at)
   redis.call('ZREM', T .. 'claims', cid)
   redis.call('ZADD', T .. 'intents', deadline, cid)
   for _, member in ipairs(members) do

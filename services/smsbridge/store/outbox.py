@@ -103,6 +103,7 @@ class Uncertain:
     posts: int
     body: bytes
     partial: bool  # some of its members are settled: the rest cannot be repeated byte by byte
+    why: str = ""  # it became uncertain
 
 
 class Outbox:
@@ -202,6 +203,7 @@ class Outbox:
             posts=found["posts"],
             body=base64.b64decode(found["body"]),
             partial=bool(found["partial"]),
+            why=found["why"],
         )
 
     async def settle(self, uid: str, *, op: str, batch: Uncertain, verdict: dict[str, Any]) -> dict[str, Any]:
@@ -228,8 +230,9 @@ class Outbox:
         answer: dict[str, Any] = await self._run("cancel", uid, message_id, state, reason)
         return answer
 
-    async def held(self, uid: str, *, most: int = 200, all_of_them: bool = False) -> list[dict[str, Any]]:
-        return list(await self._run("tokens_due", uid, most, "all" if all_of_them else "due") or [])
+    async def held(self, uid: str, *, offset: int = 0, most: int = 500) -> list[dict[str, Any]]:
+        """A page of the held messages, oldest first: {"mid", "digest", "due"}."""
+        return list(await self._run("tokens_due", uid, offset, most) or [])
 
     async def unhold(self, uid: str, message_id: str) -> bool:
         return bool(await self._run("unhold", uid, message_id))

@@ -16,6 +16,13 @@ local function take_accepted(b)
   for _, r in ipairs(o.refused or {}) do refused(r.ref, b, r.reason, r.text) end
 end
 
+local function absent_of(b)
+  local absent, left = {}, {}
+  for _, ref in ipairs(o.missing) do absent[ref] = true end
+  for _, member in ipairs(b.members) do if absent[member.ref] then left[#left + 1] = member end end
+  return left
+end
+
 return once(op, function()
   local b = batch(cid)
   if not b.st then return { stale = true, gone = true } end
@@ -26,6 +33,9 @@ return once(op, function()
       if #(o.missing or {}) == 0 then
         verdict_of(b, nil, nil, nil, o.ids)
         forget(cid)
+      elseif b.st == 'uncertain' or b.st == 'repeating' then
+        -- What is settled must not be sent again with the rest. A POST under way keeps the whole.
+        redis.call('HSET', T .. 'b:' .. cid, 'st', 'uncertain', 'members', cjson.encode(absent_of(b)), 'partial', '1')
       end
     end
     return { stale = true }
@@ -40,9 +50,7 @@ return once(op, function()
     if #(o.missing or {}) == 0 then
       forget(cid)
     else
-      local absent, left = {}, {}
-      for _, ref in ipairs(o.missing) do absent[ref] = true end
-      for _, member in ipairs(b.members) do if absent[member.ref] then left[#left + 1] = member end end
+      local left = absent_of(b)
       redis.call('HSET', T .. 'b:' .. cid, 'st', 'uncertain', 'owner', '', 'members', cjson.encode(left), 'why', 'missing', 'verdict', '', 'partial', '1')
       redis.call('ZADD', T .. 'intents', b.deadline, cid)
       redis.call('SADD', T .. 'uncertain', cid)

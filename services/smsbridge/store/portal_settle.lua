@@ -23,6 +23,7 @@ end
 local function drop(mid, status, why)
   local key = T .. 'm:' .. mid
   redis.call('HSET', key, 'po', '', 'pf', 0, 'px', why)
+  redis.call('HDEL', key, 'pn', 'pn0')  -- a later status has its own time
   redis.call('ZREM', T .. 'dirty', mid)
   event(mid, 'portal_dropped', { status = status, why = why })
 end

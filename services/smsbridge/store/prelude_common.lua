@@ -14,11 +14,11 @@ local function list(v)
 end
 
 -- A repeat of an operation gets its first answer.
-local function once(op, body)
+local function once(op, body, kept)
   local key = T .. 'op:' .. op
   local hit = redis.call('GET', key)
   if hit then return hit end
   local answer = cjson.encode(body())
-  redis.call('SET', key, answer, 'PX', OP_KEPT_MS)
+  redis.call('SET', key, answer, 'PX', math.min(kept or OP_KEPT_MS, OP_KEPT_MS))
   return answer
 end

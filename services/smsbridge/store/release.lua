@@ -1,6 +1,7 @@
 -- provider tag
 -- Some or all members of a batch that has no intent leave it. ARGV: client id, owner, JSON list of
--- {ref, delay_ms, why} to put back, or {ref, gid, gi, ch, legs, nx} to enter another group.
+-- {ref, delay_ms, why} to put back, or {ref, gid, gi, ch, why} to enter another group, with {legs, nx} where
+-- the message's legs change with it.
 -- Answers {left = how many stay}, or {refused = true} where the batch is no longer the owner's.
 local cid, owner, moves = ARGV[1], ARGV[2], cjson.decode(ARGV[3])
 local key = T .. 'b:' .. cid
@@ -18,7 +19,8 @@ for _, member in ipairs(members) do
     local mid, k = split_ref(member.ref)
     if m.gid then
       local p = 'a' .. k .. ':'
-      redis.call('HSET', T .. 'm:' .. mid, p .. 'gid', m.gid, p .. 'gi', m.gi, p .. 'ch', m.ch, 'legs', m.legs, 'nx', m.nx)
+      redis.call('HSET', T .. 'm:' .. mid, p .. 'gid', m.gid, p .. 'gi', m.gi, p .. 'ch', m.ch)
+      if m.legs then redis.call('HSET', T .. 'm:' .. mid, 'legs', m.legs, 'nx', m.nx) end
       event(mid, 'rerouted', { channel = m.ch, why = m.why })
     end
     back(mid, k, m.delay_ms or 0, m.why)

@@ -24,7 +24,7 @@ end
 redis.call('HSET', key, 'st', 'uncertain', 'owner', owner, 'lease', at + lease)
 redis.call('SADD', T .. 'uncertain', cid)
 redis.call('ZADD', T .. 'intents', at + lease, cid)
-local v = redis.call('HMGET', key, 'nf', 'body', 'partial')
+local v = redis.call('HMGET', key, 'nf', 'body', 'partial', 'why')
 return cjson.encode({ batch = { client_id = cid, group = cjson.decode(b.gi), members = b.members, account_key = b.acct,
   profile = b.prof, base_url = b.base, channel = b.ch, not_found = num(v[1]), since_post_ms = at - b.posted, posts = b.posts,
-  body = v[2], partial = v[3] == '1' } })
+  body = v[2], partial = v[3] == '1', why = v[4] or '' } })
