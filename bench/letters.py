@@ -28,7 +28,7 @@ class Letter(BaseModel):
     code: str = Field(default="", description="code of the sender")
     text: str = Field(default="Скидка 20 % на всё до воскресенья.", description="`{n}` makes each another")
     auth: list[tuple[str, str]] = Field(default_factory=list, description="auth[...] of the post")
-    connections: int = Field(default=64, ge=1, description="posts under way at once")
+    connections: int = Field(default=256, ge=1, description="posts under way at once")
     per_second: float = Field(default=0.0, ge=0, description="at set times; 0: as fast as it is answered")
 
     def phone(self, number: int) -> str:

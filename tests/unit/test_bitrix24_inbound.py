@@ -278,3 +278,25 @@ def test_without_a_readable_message_id_it_is_no_message(message_id: forms.Value 
     with pytest.raises(errors.InputError) as refusal:
         inbound.read_message(fields)
     assert refusal.value.field == "message_id"
+
+
+@pytest.mark.parametrize("missing", ["", "message_to", "message_body", "message_to message_body"])
+def test_message_fields_reads_the_same_message_as_the_whole_form(missing: str) -> None:
+    """What is passed over for speed must not be missed: the copies in `properties` stand in."""
+    pairs = [
+        (b"module_id", b"sender"),
+        (b"properties%5Bphone_number%5D", b"%2B79990000000"),
+        (b"properties[message_text]", b"%D0%9A%D0%BE%D0%B4+1"),
+        (b"type", b"SMS"),
+        (b"code", b"smsc"),
+        (b"message_id", b"0c1e9f0a4b6d47f2a9c1b2d3e4f50617"),
+        (b"message_to", b"%2B79990000000"),
+        (b"message_body", b"%D0%9A%D0%BE%D0%B4+1"),
+        (b"auth%5Baccess_token%5D", b"9d4c"),
+        (b"auth%5Bapplication_token%5D", b"5185"),
+        (b"auth%5Bmember_id%5D", b"a223"),
+    ]
+    body = b"&".join(name + b"=" + value for name, value in pairs if name.decode() not in missing.split())
+    whole = inbound.read_message(forms.parse_what_fits(body, wanted=inbound.MESSAGE_NAMES).fields)
+    assert inbound.read_message(inbound.message_fields(body)) == whole
+    assert (whole.recipient, whole.text, whole.application_token) == ("+79990000000", "Код 1", "5185")

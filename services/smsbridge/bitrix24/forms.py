@@ -46,12 +46,19 @@ def parse(body: bytes, limits: Limits = DEFAULT_LIMITS) -> Fields:
     return _parse(body, limits, strict=True, wanted=()).fields
 
 
-def parse_what_fits(body: bytes, limits: Limits = DEFAULT_LIMITS, *, wanted: Iterable[str] = ()) -> Form:
+def parse_what_fits(
+    body: bytes,
+    limits: Limits = DEFAULT_LIMITS,
+    *,
+    wanted: Iterable[str] = (),
+    unread: frozenset[tuple[str, ...]] = frozenset(),
+) -> Form:
     """Only too many bytes raise. Keys beyond the other limits are left out; the plain (bracketless) names in
     `wanted` are found nevertheless, wherever they stand, so that a message with a readable id is never
-    refused.
+    refused. Fields in `unread`, by their path (`auth[user_id]` is ("auth", "user_id")), are passed over:
+    decoding what nobody looks at is most of the work.
     """
-    return _parse(body, limits, strict=False, wanted=wanted)
+    return _parse(body, limits, strict=False, wanted=wanted, unread=unread)
 
 
 def parse_json(body: bytes, limits: Limits = DEFAULT_LIMITS) -> Fields:
@@ -76,7 +83,14 @@ def _check_size(body: bytes, limits: Limits) -> None:
         raise errors.FormTooLarge(f"the body is over {limits.max_bytes} bytes; send less in one request")
 
 
-def _parse(body: bytes, limits: Limits, *, strict: bool, wanted: Iterable[str]) -> Form:
+def _parse(
+    body: bytes,
+    limits: Limits,
+    *,
+    strict: bool,
+    wanted: Iterable[str],
+    unread: frozenset[tuple[str, ...]] = frozenset(),
+) -> Form:
     _check_size(body, limits)
     pairs = body.split(b"&", limits.max_keys)
     rest = pairs.pop() if len(pairs) > limits.max_keys else b""
@@ -93,6 +107,8 @@ def _parse(body: bytes, limits: Limits, *, strict: bool, wanted: Iterable[str]) 
             if strict:
                 raise _too_big_a_name(limits)
             truncated = True
+            continue
+        if path in unread:
             continue
         if len(path) == 1:
             fields[path[0]] = _decode(raw_value)

@@ -18,6 +18,23 @@ from smsbridge.core.message import Origin
 # The names a message cannot do without, for `forms.parse_what_fits`.
 MESSAGE_NAMES = ("message_id", "message_to", "message_body", "code", "module_id", "ts")
 
+# Posted with every message and not looked at; `properties` only where the message itself lacks its copy.
+_UNREAD = frozenset(
+    {
+        ("type",),
+        ("properties", "phone_number"),
+        ("properties", "message_text"),
+        ("auth", "access_token"),
+        ("auth", "expires"),
+        ("auth", "expires_in"),
+        ("auth", "scope"),
+        ("auth", "domain"),
+        ("auth", "server_endpoint"),
+        ("auth", "client_endpoint"),
+        ("auth", "status"),
+    }
+)
+
 _MESSAGE_ID = re.compile(r"[0-9A-Za-z._\-]{1,64}\Z")
 _SPACES_OR_COMMAS = re.compile(r"[,\s]+")
 _ORIGINS = {"crm": Origin.CARD, "bizproc": Origin.ROBOT, "sender": Origin.MARKETING}
@@ -113,6 +130,14 @@ class FrameOpened:
     placement_options: Mapping[str, object]
     language: str
     app_sid: str = field(repr=False)
+
+
+def message_fields(body: bytes, limits: forms.Limits = forms.DEFAULT_LIMITS) -> forms.Fields:
+    """What `read_message` needs of a posted form. Raises FormTooLarge."""
+    fields = forms.parse_what_fits(body, limits, wanted=MESSAGE_NAMES, unread=_UNREAD).fields
+    if _text(fields, "message_to") and _text(fields, "message_body"):
+        return fields
+    return forms.parse_what_fits(body, limits, wanted=MESSAGE_NAMES).fields
 
 
 def read_message(fields: forms.Fields) -> InboundMessage:

@@ -154,7 +154,7 @@ class Doors:
         self, provider: Provider, request: web.BaseRequest, query: str, body: bytes
     ) -> web.Response:
         started = self._monotonic()
-        fields = self._fields(request, body, wanted=inbound.MESSAGE_NAMES)
+        fields = self._fields(request, body, message=True)
         if isinstance(fields, int):
             return self._refusal(Door.HANDLER, fields)
         try:
@@ -232,9 +232,7 @@ class Doors:
             return self._refusal(Door.CALLBACK, 403)
         return self._refusal(Door.CALLBACK, 503) if answer is Answer.UNAVAILABLE else _ok()
 
-    def _fields(
-        self, request: web.BaseRequest, body: bytes, *, wanted: tuple[str, ...] = ()
-    ) -> forms.Fields | int:
+    def _fields(self, request: web.BaseRequest, body: bytes, *, message: bool = False) -> forms.Fields | int:
         """The post's fields, or the status of a refusal. Without a content type a form is tried."""
         if request.headers.get("Content-Encoding", "identity") != "identity":
             return 415  # nothing is unpacked here: a small post could become a very large one
@@ -243,8 +241,11 @@ class Doors:
             content_type = content_type.partition(";")[0].strip().lower()
         try:
             if content_type in (_FORM, _NOTHING):
-                return forms.parse_what_fits(body, self._limits, wanted=wanted).fields
+                if message:
+                    return inbound.message_fields(body, self._limits)
+                return forms.parse_what_fits(body, self._limits).fields
             if content_type == _JSON:
+                wanted = inbound.MESSAGE_NAMES if message else ()
                 return forms.parse_json_what_fits(body, self._limits, wanted=wanted).fields
         except errors.InputError:
             return 400

@@ -6,6 +6,7 @@ other end only the supervisor holds. Dying at once is safe: every role is made t
 
 import asyncio
 import ctypes
+import gc
 import os
 import signal
 import sys
@@ -52,6 +53,15 @@ def stop_on_signals() -> asyncio.Event:
     return stop
 
 
+def _spare_the_collector() -> None:
+    """What was loaded until now stays to the end; looking through it at every collection takes a tenth of a
+    busy process. Young objects are looked at less often too: nearly all go by their count of references.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
 async def run(role: Role, *, registry: CollectorRegistry, internal: str, stop: asyncio.Event) -> None:
     """Until `stop`: then no new work, and what is in hand is finished. `internal`: HOST:PORT or empty."""
     started = False
@@ -67,6 +77,7 @@ async def run(role: Role, *, registry: CollectorRegistry, internal: str, stop: a
         await listener.start()
     try:
         await role.start()
+        _spare_the_collector()
         started = True
         log.info("role_started", role=role.name, internal=listener.address if listener is not None else "")
         await stop.wait()
