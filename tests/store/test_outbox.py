@@ -366,6 +366,7 @@ async def test_a_foreign_token_holds_a_message(store: connection.Store, box: out
         ({"recipient": "call me"}, "BadNumber"),
         ({"text": ""}, "EmptyText"),
         ({"text": "я" * 1001}, "TextTooLong"),
+        ({"text": "__CALL__ code"}, "ChannelPrefix"),
         ({"code": "other"}, "ForeignCode"),
     ],
 )

@@ -55,6 +55,7 @@ class Reason(StrEnum):
     BAD_NUMBER = "BadNumber"
     EMPTY_TEXT = "EmptyText"
     TEXT_TOO_LONG = "TextTooLong"
+    CHANNEL_PREFIX = "ChannelPrefix"
     FOREIGN_CODE = "ForeignCode"
     TOKEN_REFUSED = "TokenRefused"  # noqa: S105 - a reason, no secret
     EXPIRED = "Expired"
@@ -77,6 +78,7 @@ REASON_SENTENCES: dict[Reason, str] = {
     Reason.BAD_NUMBER: "what was given as a phone is no phone number; correct it in the CRM and send again",
     Reason.EMPTY_TEXT: "the text is empty; write one and send again",
     Reason.TEXT_TOO_LONG: "the text is over 1,000 characters, SMSC's limit; shorten it and send again",
+    Reason.CHANNEL_PREFIX: "the text begins with a word that makes SMSC use another channel; begin otherwise",
     Reason.FOREIGN_CODE: "the call names another provider's code; check the handler URL in Bitrix24",
     Reason.TOKEN_REFUSED: "the call's application token is not this installation's, also after waiting",
     Reason.EXPIRED: "it could not be handed to SMSC within its validity",

@@ -106,4 +106,6 @@ def _unsendable(message: Outgoing, provider: Provider, msisdn: str) -> Reason | 
         return Reason.EMPTY_TEXT
     if len(message.text) > text.MAX_CHARACTERS:
         return Reason.TEXT_TOO_LONG
+    if wire.chooses_channel(message.text):
+        return Reason.CHANNEL_PREFIX
     return None

@@ -15,6 +15,7 @@ from smsbridge.smsc.request import SendRequest
 __all__ = [
     "SendRequest",
     "can_mix_texts",
+    "chooses_channel",
     "encode",
     "encode_balance",
     "encode_cost",
@@ -23,10 +24,17 @@ __all__ = [
     "with_credentials",
 ]
 
+_CHANNEL_WORDS = ("__VIBER__", "__SOC__", "__CALL__", "__PING__", "__HLR__")
+
 
 def can_mix_texts(profile: Profile, text: str = "") -> bool:
     """True where one request may carry different texts and `text`, unchanged, may be one of them."""
     return profile is Profile.HTTP and wire_http.fits_list(text)
+
+
+def chooses_channel(text: str) -> bool:
+    """True where SMSC would take the first word for an order: a call, a look-up, another channel (5.1)."""
+    return text.startswith(_CHANNEL_WORDS)
 
 
 def encode(account: Account, request: SendRequest) -> bytes:
