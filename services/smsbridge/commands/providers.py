@@ -34,13 +34,18 @@ def list_(
     if output is common.Output.JSON:
         common.print_json(rows)
         return
-    table = common.table("Provider", "Code", "Portal", "Channel", "Ready", "Balance", "What is wrong")
+    table = common.table("Provider", "Code", "Portal", "Channel", "Ready", "Balance")
+    wrong: list[str] = []
     for row in rows:
-        ready = "yes" if row["ready"] else "no"
-        label = f"{row['namespace']}/{row['name']}{' (removed)' if row['removed'] else ''}"
-        wrong = "" if row["ready"] else row["message"]
-        table.add_row(label, row["code"], row["portal"], row["channel"], ready, row["balance"] or "", wrong)
-    common.console().print(table)
+        label = f"{row['namespace']}/{row['name']}"
+        ready = "removed" if row["removed"] else "yes" if row["ready"] else "no"
+        table.add_row(label, row["code"], row["portal"], row["channel"], ready, row["balance"] or "")
+        if not row["ready"] and row["message"]:
+            wrong.append(f"{label}: {row['message']}")
+    console = common.console()
+    console.print(table)
+    for sentence in wrong:  # beneath: a column of it would be a few letters wide in a usual terminal
+        console.print(sentence)
 
 
 async def _list(*, data: Path | None, config: Path | None) -> list[dict[str, Any]]:
@@ -65,10 +70,9 @@ def show(
     for sentence in shown["errors"]:
         console.print(f"manifest: {sentence}", soft_wrap=True)
     if shown["conditions"]:
-        table = common.table("Condition", "Status", "Reason", "Message", "Since")
+        table = common.table("Condition", "Status", "Reason", "Message")
         for item in shown["conditions"]:
-            since = (item.get("lastTransitionTime") or "")[:19]
-            table.add_row(item["type"], item["status"], item["reason"], item["message"], since)
+            table.add_row(item["type"], item["status"], item["reason"], item["message"])
         console.print(table)
     for title, key in (
         ("install URL, for Bitrix24", "installUrl"),
