@@ -8,8 +8,8 @@ from urllib.parse import quote_from_bytes
 
 import pytest
 
+from smsbridge.core.provider import Profile
 from smsbridge.smsc import callback
-from smsbridge.smsc.account import Profile
 from smsbridge.smsc.callback import CallConfirmed, Incoming, Malformed, Receipt
 
 SECRET = "секрет"

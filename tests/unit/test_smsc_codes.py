@@ -6,8 +6,8 @@ import pytest
 
 from smsbridge.core.delivery import AttemptState as State
 from smsbridge.core.message import Channel, Reason
+from smsbridge.core.provider import Profile
 from smsbridge.smsc import codes, err_codes
-from smsbridge.smsc.account import Profile
 from smsbridge.smsc.codes import Action
 from smsbridge.smsc.err_codes import ErrClass
 

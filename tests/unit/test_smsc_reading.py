@@ -6,8 +6,8 @@ from decimal import Decimal
 import pytest
 
 from smsbridge.core import errors as core_errors
+from smsbridge.core.provider import Profile
 from smsbridge.smsc import errors, reading
-from smsbridge.smsc.account import Profile
 from smsbridge.smsc.answers import Accepted, Balance, NumberAnswer, Rejected, StatusAnswer, Unknown
 
 A, B = "79991234567", "79990000000"

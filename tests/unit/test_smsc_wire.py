@@ -6,8 +6,9 @@ import pytest
 
 from smsbridge.core.errors import InputError
 from smsbridge.core.message import Channel
+from smsbridge.core.provider import Profile
 from smsbridge.smsc import wire
-from smsbridge.smsc.account import Account, Profile
+from smsbridge.smsc.account import Account
 from smsbridge.smsc.wire import SendRequest
 
 GUIDE = Account(

@@ -6,7 +6,6 @@ from smsbridge.core.delivery import FINAL_RANK, AttemptState
 from smsbridge.core.message import Channel
 from smsbridge.core.provider import AccountSettings, PortalSettings, Profile, Provider, Routing, ViberStop
 from smsbridge.smsc import codes
-from smsbridge.smsc.account import Profile as SmscProfile
 from smsbridge.status import verdict
 from smsbridge.store import scripts
 
@@ -41,7 +40,7 @@ def test_what_starts_the_next_leg_at_once(code: int) -> None:
 
 @pytest.mark.parametrize("profile", Profile)
 def test_every_known_code_of_a_profile_is_known(profile: Profile) -> None:
-    for code in codes.STATUSES[SmscProfile(profile.value)]:
+    for code in codes.STATUSES[profile]:
         assert read(code, profile=profile).change.known
     assert not read(99, profile=profile).change.known
 

@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from smsbridge.core.message import Channel
+from smsbridge.core.provider import Profile
 from smsbridge.smsc import wire
-from smsbridge.smsc.account import Account, Profile
+from smsbridge.smsc.account import Account
 from smsbridge.smsc.client import ClientSettings, SmscClient
 
 PHONE = "79991234567"

@@ -5,8 +5,8 @@ from decimal import Decimal
 import pytest
 
 from smsbridge.core.errors import InputError
+from smsbridge.core.provider import Profile
 from smsbridge.smsc import errors
-from smsbridge.smsc.account import Profile
 from smsbridge.smsc.answers import Balance, StatusAnswer
 from tests.wire.smsc_server import (
     OK,

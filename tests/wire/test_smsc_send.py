@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from smsbridge.smsc.account import Profile
+from smsbridge.core.provider import Profile
 from smsbridge.smsc.answers import Accepted, Rejected, Unknown, Unsent
 from smsbridge.smsc.client import ClientSettings
 from tests.wire.smsc_server import (

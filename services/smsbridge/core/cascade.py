@@ -30,10 +30,3 @@ def plan(route: Route, routing: Routing, profile: Profile, *, wait_seconds: int 
         return (Leg(Channel.VIBER, wait_seconds=wait, native=True),)
     first, *rest = routing.order
     return (Leg(first, wait_seconds=wait), *(Leg(channel) for channel in rest[:1]))
-
-
-def without_viber(legs: tuple[Leg, ...]) -> tuple[Leg, ...]:
-    """The same message for a number that prefers SMS. A route of Viber alone is left as it was asked for."""
-    if len(legs) == 1 and not legs[0].native:
-        return legs
-    return (Leg(Channel.SMS),)

@@ -1,5 +1,6 @@
-"""MSISDN: a full international number as digits. Making one out of what people type is `runtime`-free
-business of the role that accepts messages; here are only the shape and the mask."""
+"""MSISDN: a full international number as digits. Here are only its shape and its mask; making one out of what
+people type is the sender's business.
+"""
 
 import re
 

@@ -12,13 +12,12 @@ from smsbridge.bitrix24 import app, messageservice
 from smsbridge.bitrix24 import client as bitrix24
 from smsbridge.core import errors
 from smsbridge.core.installation import Installation
-from smsbridge.core.provider import Provider
+from smsbridge.core.provider import Profile, Provider
 from smsbridge.provisioning import conditions, portal_check
 from smsbridge.provisioning.portal import Portals
 from smsbridge.smsc import account as accounts
 from smsbridge.smsc import errors as smsc_errors
 from smsbridge.smsc import transport, wire
-from smsbridge.smsc.account import Profile
 from smsbridge.smsc.client import SmscClient
 
 _PROBE_NUMBER = "79990000000"

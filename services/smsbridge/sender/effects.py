@@ -14,9 +14,8 @@ from ulid import ULID
 from smsbridge.core import text
 from smsbridge.core.delivery import AttemptState
 from smsbridge.core.message import Channel, Reason
-from smsbridge.core.provider import Prices
+from smsbridge.core.provider import Prices, Profile
 from smsbridge.smsc import answers, codes
-from smsbridge.smsc.account import Profile
 from smsbridge.store import outbox
 
 MONEY_WITH_ID = "money_with_id"

@@ -6,10 +6,9 @@ from dataclasses import asdict
 
 from smsbridge.core import cascade, text
 from smsbridge.core.message import Channel, Lane, Reason, TokenCheck
-from smsbridge.core.provider import Profile, Provider
+from smsbridge.core.provider import Provider
 from smsbridge.rpc.message import Outgoing
 from smsbridge.sender import numbers
-from smsbridge.smsc import account as smsc_account
 from smsbridge.smsc import wire
 from smsbridge.store import outbox, scripts
 
@@ -29,7 +28,6 @@ def group_of(
     """The group of attempt `attempt` (1 is the first leg) of a message with text `body`."""
     leg = legs[attempt - 1]
     batching = provider.batching
-    profile = smsc_account.Profile(provider.account.profile)
     life = 0 if leg.native or not leg.wait_seconds else min(leg.wait_seconds, _HTTP_LIFE_MOST_SECONDS)
     return outbox.Group(
         lane=lane.value,
@@ -39,7 +37,7 @@ def group_of(
         sender=provider.account.sender_id,
         max=batching.max_numbers,
         linger=batching.interactive_linger_ms if lane is Lane.INTERACTIVE else batching.linger_ms,
-        th="" if wire.can_mix_texts(profile, body) else text.digest(body),
+        th="" if wire.can_mix_texts(provider.account.profile, body) else text.digest(body),
     )
 
 
@@ -50,9 +48,7 @@ def prepare(message: Outgoing, provider: Provider, *, default_region: str) -> ou
         origin=message.origin, document_type=message.document_type, text=message.text, msisdn=msisdn
     )
     route = message.route or chosen
-    legs = cascade.plan(
-        route, provider.routing, Profile(provider.account.profile), wait_seconds=message.wait_seconds
-    )
+    legs = cascade.plan(route, provider.routing, provider.account.profile, wait_seconds=message.wait_seconds)
     lane = Lane.of(message.origin)
     reason = _unsendable(message, provider, msisdn)
     group = group_of(provider, lane, legs, 1, message.text)

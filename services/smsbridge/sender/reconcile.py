@@ -13,7 +13,7 @@ from ulid import ULID
 
 from smsbridge.core import errors
 from smsbridge.core.message import Lane, Reason
-from smsbridge.core.provider import Provider
+from smsbridge.core.provider import Profile, Provider
 from smsbridge.sender import effects
 from smsbridge.sender.care import AccountCare
 from smsbridge.sender.metrics import SenderMetrics
@@ -89,7 +89,7 @@ class Reconciler:
         for candidate in (provider, *self._providers()):
             account = smsc_account.of(candidate.account)
             if account.key == batch.account_key:
-                return replace(account, profile=smsc_account.Profile(batch.profile))
+                return replace(account, profile=Profile(batch.profile))
         return None
 
     async def _adopt(

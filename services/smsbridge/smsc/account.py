@@ -6,16 +6,9 @@ store is `key`, from which neither login nor API key can be read.
 
 import hashlib
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from smsbridge.core import provider
-
-
-class Profile(StrEnum):
-    """Which description of SMSC's API the account is spoken to by."""
-
-    GUIDE = "guide"  # the integration guide: viber_timeout, hlr.php, five callback codes
-    HTTP = "http"  # SMSC's published HTTP API
+from smsbridge.core.provider import Profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +47,7 @@ def of(settings: provider.AccountSettings) -> Account:
     """The account that a provider's settings name."""
     return Account(
         base_url=settings.base_url,
-        profile=Profile(settings.profile.value),
+        profile=settings.profile,
         login=settings.login,
         password=settings.password,
         api_key=settings.api_key,

@@ -15,8 +15,8 @@ from decimal import Decimal
 from urllib.parse import parse_qsl
 
 from smsbridge.core import msisdn
+from smsbridge.core.provider import Profile
 from smsbridge.smsc import values
-from smsbridge.smsc.account import Profile
 
 _HLR_TYPE = 4
 _HLR_FIELDS = ("imsi", "msc", "mcc", "mnc", "cn", "net", "rcn", "rnet")

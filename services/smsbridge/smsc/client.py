@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from smsbridge.core.provider import Profile
 from smsbridge.smsc import answers, errors, reading, transport, values, wire
-from smsbridge.smsc.account import Account, Profile
+from smsbridge.smsc.account import Account
 
 logger = structlog.get_logger()
 

@@ -10,8 +10,8 @@ from enum import StrEnum
 
 from smsbridge.core.delivery import AttemptState
 from smsbridge.core.message import Channel, Reason
+from smsbridge.core.provider import Profile
 from smsbridge.smsc import err_codes
-from smsbridge.smsc.account import Profile
 
 
 @dataclass(frozen=True, slots=True)

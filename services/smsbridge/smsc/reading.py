@@ -12,8 +12,8 @@ from typing import Any
 
 from smsbridge.core import msisdn
 from smsbridge.core.delivery import AttemptState
+from smsbridge.core.provider import Profile
 from smsbridge.smsc import answers, codes, err_codes, errors, values
-from smsbridge.smsc.account import Profile
 
 _PLAIN_ERROR = re.compile(r"ERROR = ([0-9]{1,9}) \(([^)]*)\)(?:, ID - (\S+))?\Z")
 _PLAIN_OK = re.compile(r"OK - ([0-9]{1,9}) SMS, ID - (\S+)\Z")

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from urllib.parse import parse_qsl, urlencode
 
 from smsbridge.core import errors
+from smsbridge.core.provider import Profile
 from smsbridge.smsc import wire_guide, wire_http
-from smsbridge.smsc.account import Account, Profile
+from smsbridge.smsc.account import Account
 from smsbridge.smsc.request import SendRequest
 
 __all__ = [

@@ -77,7 +77,7 @@ class Poller:
         for candidate in (provider, *self._providers.all()):
             account = smsc_account.of(candidate.account)
             if account.key == account_key:
-                return replace(account, profile=smsc_account.Profile(profile.value))
+                return replace(account, profile=profile)
         return None
 
     async def _ask(self, provider: Provider, account: smsc_account.Account, polls: Sequence[Poll]) -> None:

@@ -9,7 +9,6 @@ from smsbridge.core.delivery import AttemptState
 from smsbridge.core.message import Channel
 from smsbridge.core.provider import Profile, Provider, ViberStop
 from smsbridge.smsc import codes
-from smsbridge.smsc.account import Profile as SmscProfile
 from smsbridge.store.delivery import Change
 
 CALLBACK, STATUS = "callback", "status"
@@ -37,7 +36,7 @@ class Verdict:
 def read(
     said: Said, *, message_id: str, attempt: int, profile: Profile, channel: Channel, provider: Provider
 ) -> Verdict:
-    reading = codes.read_status(SmscProfile(profile.value), said.code, said.err, channel)
+    reading = codes.read_status(profile, said.code, said.err, channel)
     routing = provider.routing
     change = Change(
         message_id=message_id,
