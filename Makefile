@@ -11,9 +11,9 @@ help:
 
 setup: $(STAMP) ## create .venv with the pinned dependencies and this project
 
-$(STAMP): requirements.lock pyproject.toml
+$(STAMP): requirements-dev.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
 
@@ -44,9 +44,11 @@ docs: setup ## write the generated pages of docs/
 bench: setup ## measure; prints a table and writes bench-report.json
 	$(BIN)/python -m bench
 
-lock: ## pin the dependencies again (needs uv)
-	uv pip compile pyproject.toml --extra dev --generate-hashes --no-header --no-annotate --no-emit-index-url --universal \
-		--python-version 3.11 --output-file requirements.lock
+COMPILE := uv pip compile pyproject.toml --generate-hashes --no-header --no-annotate --no-emit-index-url --universal --python-version 3.11
+
+lock: ## pin the dependencies again (needs uv): what runs, and what develops
+	$(COMPILE) --extra build --output-file requirements.lock
+	$(COMPILE) --extra build --extra dev --constraint requirements.lock --output-file requirements-dev.lock
 
 clean: ## remove what was made here
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -59,8 +59,9 @@ def test_nothing_of_one_machine_is_committed(pattern: str) -> None:
     assert found == []
 
 
-def test_the_lock_carries_hashes() -> None:
-    lock = (ROOT / "requirements.lock").read_text()
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
+def test_the_lock_carries_hashes(name: str) -> None:
+    lock = (ROOT / name).read_text()
     pins = re.findall(r"^\S+==\S+", lock, flags=re.MULTILINE)
     assert len(pins) > 30
     blocks = re.split(r"\n(?=\S)", lock.strip())

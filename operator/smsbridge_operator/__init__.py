@@ -1,0 +1,1 @@
+"""The Kubernetes operator: `SmscProvider` resources become registered providers."""
