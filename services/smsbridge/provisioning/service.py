@@ -90,7 +90,7 @@ class Provisioner:
         self._pauses: dict[str, str] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
         self._limit = asyncio.Semaphore(settings.at_once)
-        self.problem = f"{source.name}: not read yet"
+        self.problem = f"{source.name} has not been read yet"
 
     async def follow(self) -> bool:
         """One look at what is declared; True where something was published. Raises StoreAway; the next look

@@ -127,7 +127,7 @@ class Registry:
         return {label: json.loads(text) for label, text in (answer.get("states") or {}).items()}
 
     async def hold(self, owner: str, *, seconds: float) -> str:
-        """Makes `owner` the one writer where nobody else is, for so long; a repeat renews it. Answers who is."""
+        """Makes `owner` the one writer for so long, where nobody else is; a repeat renews it. Says who is."""
         return str((await self._change("hold", owner, str(int(seconds * 1000))))["owner"])
 
     async def leave(self, owner: str) -> None:
