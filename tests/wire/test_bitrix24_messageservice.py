@@ -213,7 +213,7 @@ async def test_a_bound_event_is_seen(bench: Bench) -> None:
     bench.portal.events = [{"event": "ONAPPUNINSTALL", "handler": "https://other.example.com/"}]
 
     async def bound(event: str) -> bool:
-        listed = await bench.api.call(app.EVENTS_METHOD)
+        listed = await bench.api.call(app.EVENTS_METHOD, priority=limiter.Priority.TOKENS)
         return app.is_bound(listed.result, event=event, handler=HANDLER)
 
     assert not await bound("OnAppUninstall")
