@@ -1,8 +1,8 @@
 """The CustomResourceDefinition of `SmscProvider`, made from the typed spec: one description of every field.
 
-`python -m smsbridge_operator.crd` writes it, `make crd` puts it into the chart. The API server refuses with it what
-it can tell; what takes Python's own regular expressions or a look at other resources, the operator tells as
-the condition `InvalidSpec`. What each rule says is in `crd_rules`, what the status holds in `crd_status`.
+`make crd` puts it into the chart. The API server refuses with it what it can tell; what takes Python's own
+regular expressions or a look at other resources, the operator tells as the condition `InvalidSpec`.
+Rules over several fields are in `crd_rules`, the status is in `crd_status`.
 """
 
 from typing import Any
@@ -63,7 +63,7 @@ def _root() -> dict[str, Any]:
     spec["description"] = "What is wanted: one registration in one portal, and the account it sends by."
     return {
         "type": "object",
-        "description": "One provider: a registration in one Bitrix24 portal, with the SMSC account it sends by.",
+        "description": "A provider: a registration in one Bitrix24 portal, and the SMSC account it sends by.",
         "required": ["spec"],
         "properties": {
             "apiVersion": {"type": "string", "description": f"`{specs.API_VERSION}`."},

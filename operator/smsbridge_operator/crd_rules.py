@@ -109,7 +109,9 @@ _RULES: dict[str, tuple[tuple[str, str], ...]] = {
             "skipUnavailable needs beforeSend: cached or always",
         ),
     ),
-    "spec.hlr.cacheTtl": tuple(_within(field, "1m", "8760h") for field in ("active", "unavailable", "absent")),
+    "spec.hlr.cacheTtl": tuple(
+        _within(field, "1m", "8760h") for field in ("active", "unavailable", "absent")
+    ),
 }
 
 
