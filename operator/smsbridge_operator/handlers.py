@@ -18,6 +18,7 @@ _PREFIX = crd.GROUP
 FINALIZER = f"{_PREFIX}/provider"
 _RESOURCE = (crd.GROUP, crd.VERSION, crd.PLURAL)
 _SECRETS = ("", "v1", "secrets")
+_RESOURCES_INDEX, _SECRETS_INDEX = "resources", "secrets"
 _TICK_SECONDS = 0.1  # the timer waits for news by itself
 _AGAIN_SECONDS = 5.0
 _OPAQUE = "Opaque"
@@ -52,7 +53,7 @@ def registry(
     _indexes(handlers)
     _events(handlers, source, board)
 
-    @kopf.timer(*_RESOURCE, interval=_TICK_SECONDS, registry=handlers)
+    @kopf.timer(*_RESOURCE, id="show", interval=_TICK_SECONDS, registry=handlers)
     async def show(
         namespace: str | None, name: str, body: kopf.Body, status: kopf.Status, patch: kopf.Patch, **_: Any
     ) -> None:
@@ -65,7 +66,7 @@ def registry(
             if status.get(key) != value:
                 patch.status[key] = value
 
-    @kopf.on.delete(*_RESOURCE, registry=handlers)
+    @kopf.on.delete(*_RESOURCE, id="remove", registry=handlers)
     async def remove(uid: str, **_: Any) -> None:
         source.touch()
         if not await farewell(uid):
@@ -75,17 +76,17 @@ def registry(
 
 
 def _login(handlers: kopf.OperatorRegistry) -> None:
-    @kopf.on.login(registry=handlers)
+    @kopf.on.login(id="login", registry=handlers)
     def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
         return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
 
 
 def _indexes(handlers: kopf.OperatorRegistry) -> None:
-    @kopf.index(*_RESOURCE, registry=handlers)
+    @kopf.index(*_RESOURCE, id=_RESOURCES_INDEX, registry=handlers)
     def resources(body: kopf.Body, **_: Any) -> dict[cluster.Key, cluster.Resource]:
         return {cluster.key(body): cluster.resource(body)}
 
-    @kopf.index(*_SECRETS, when=_is_opaque, registry=handlers)
+    @kopf.index(*_SECRETS, id=_SECRETS_INDEX, when=_is_opaque, registry=handlers)
     def secrets(body: kopf.Body, **_: Any) -> dict[cluster.Key, convert.Secret]:
         return {cluster.key(body): cluster.secret(body)}
 
@@ -96,11 +97,11 @@ def _is_opaque(body: kopf.Body, **_: Any) -> bool:
 
 
 def _events(handlers: kopf.OperatorRegistry, source: Cluster, board: Board) -> None:
-    @kopf.on.event(*_RESOURCE, registry=handlers)
+    @kopf.on.event(*_RESOURCE, id="resource", registry=handlers)
     async def resource_changed(
         event: kopf.RawEvent, namespace: str | None, name: str, body: kopf.Body, **indexes: Any
     ) -> None:
-        source.follow(indexes["resources"], indexes["secrets"])
+        source.follow(indexes[_RESOURCES_INDEX], indexes[_SECRETS_INDEX])
         source.touch()
         label = f"{namespace}/{name}"
         if event["type"] == "DELETED":
@@ -108,7 +109,7 @@ def _events(handlers: kopf.OperatorRegistry, source: Cluster, board: Board) -> N
         elif body.metadata.get("deletionTimestamp"):
             board.wake(label)
 
-    @kopf.on.event(*_SECRETS, when=_is_opaque, registry=handlers)
+    @kopf.on.event(*_SECRETS, id="secret", when=_is_opaque, registry=handlers)
     async def secret_changed(**indexes: Any) -> None:
-        source.follow(indexes["resources"], indexes["secrets"])
+        source.follow(indexes[_RESOURCES_INDEX], indexes[_SECRETS_INDEX])
         source.touch()

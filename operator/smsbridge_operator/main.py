@@ -51,17 +51,10 @@ async def _run(config: Path | None) -> None:
     logging.configure(settings.logging, mask=msisdn.mask, process=role.Role.name)
     metrics = process.new_registry()
     stop = process.stop_on_signals()
-    gave_up = False
-
-    def give_up() -> None:
-        nonlocal gave_up
-        gave_up = True
-        stop.set()
-
-    operator = role.Role(settings, metrics=metrics, give_up=give_up)
+    operator = role.Role(settings, metrics=metrics, stop=stop)
     await process.run(operator, registry=metrics, internal=settings.process.internal, stop=stop)
-    if gave_up:
-        raise errors.ConfigError("it cannot go on, see the log; it is to be started anew")
+    if operator.failed:
+        raise errors.SmsbridgeError(f"{operator.failed}; it is to be started anew")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

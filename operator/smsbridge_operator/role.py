@@ -38,16 +38,15 @@ _LOOK_SECONDS = 0.2
 
 
 class Role:
-    """`give_up` is called where this process cannot go on: the lease is lost, or the framework has ended."""
+    """`stop` is set where this process cannot go on; `failed` then says why, or is empty after a signal."""
 
     name: ClassVar[str] = "operator"
 
-    def __init__(
-        self, settings: Settings, *, metrics: CollectorRegistry, give_up: Callable[[], None]
-    ) -> None:
+    def __init__(self, settings: Settings, *, metrics: CollectorRegistry, stop: asyncio.Event) -> None:
         keyring = Keyring.load(settings.process.master_key_file)
         self._settings = settings
-        self._give_up = give_up
+        self._stop = stop
+        self.failed = ""
         self._store = Store.connect(settings.store)
         self._registry = Registry(self._store, keyring)
         self._metrics = OperatorMetrics(metrics)
@@ -114,9 +113,8 @@ class Role:
             watching = asyncio.create_task(self._watch(), name="framework")
             stopping = asyncio.create_task(self._wait_for_stop(), name="stop")
             await asyncio.wait({keeping, watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if not self._stopping.is_set():
-                self._report(watching)
-                self._give_up()
+            self.failed = self._why(keeping, watching)
+            self._stop.set()
             self._stopping.set()
             self._board.close()
             with contextlib.suppress(Exception):  # reported above, or ended with the rest
@@ -175,6 +173,11 @@ class Role:
         stopping.cancel()
         return done
 
-    def _report(self, watching: asyncio.Task[None]) -> None:
-        if watching.done() and not watching.cancelled() and (error := watching.exception()) is not None:
+    def _why(self, keeping: asyncio.Task[None], watching: asyncio.Task[None]) -> str:
+        """The framework takes the process's signals for itself, and ends without an error after one."""
+        if keeping.done():
+            return "another operator has taken the lease"
+        if watching.done() and (error := watching.exception()) is not None:
             log.error("framework_failed", error=type(error).__name__, exc_info=error)
+            return f"the framework has failed ({type(error).__name__})"
+        return ""
