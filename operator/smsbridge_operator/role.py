@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from smsbridge.core import errors
 from smsbridge.provisioning import role as provisioning
 from smsbridge.rpc.clients import SenderClient
-from smsbridge.runtime import rpc, tasks
+from smsbridge.runtime import process, rpc, tasks
 from smsbridge.smsc.client import SmscClient
 from smsbridge.store.connection import Store
 from smsbridge.store.installations import Installations
@@ -112,6 +112,7 @@ class Role:
             keeping = asyncio.create_task(self._lease.keep(), name="lease")
             watching = asyncio.create_task(self._watch(), name="framework")
             stopping = asyncio.create_task(self._wait_for_stop(), name="stop")
+            signals = asyncio.create_task(self._take_signals_back(), name="signals")
             await asyncio.wait({keeping, watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
             self.failed = self._why(keeping, watching)
             self._stop.set()
@@ -119,7 +120,7 @@ class Role:
             self._board.close()
             with contextlib.suppress(Exception):  # reported above, or ended with the rest
                 await watching
-            await tasks.end(keeping, stopping)
+            await tasks.end(keeping, stopping, signals)
         finally:
             self._metrics.leading.set(0)
             await self._provisioning.stop()
@@ -160,6 +161,11 @@ class Role:
             await asyncio.sleep(_LOOK_SECONDS)
         return True
 
+    async def _take_signals_back(self) -> None:
+        """The framework has taken them, and would wait for handlers that wait for news."""
+        await self._listening.wait()
+        process.stop_on_signals(self._stop)
+
     async def _wait_for_stop(self) -> None:
         await self._stopping.wait()
 
@@ -174,7 +180,7 @@ class Role:
         return done
 
     def _why(self, keeping: asyncio.Task[None], watching: asyncio.Task[None]) -> str:
-        """The framework takes the process's signals for itself, and ends without an error after one."""
+        """Empty where there is no fault in it: a signal that came before we took the signals back."""
         if keeping.done():
             return "another operator has taken the lease"
         if watching.done() and (error := watching.exception()) is not None:
