@@ -71,6 +71,11 @@ def engine() -> Engine:
     raise UnavailableError(f"no {wanted or 'docker, podman or buildah'} that answers")
 
 
+def present() -> bool:
+    """Whether there is anything at all that builds images."""
+    return any(shutil.which(name) for name in ("docker", "podman", "buildah"))
+
+
 def _with_base(found: Engine) -> Engine:
     command = found.command if isinstance(found, Docker) else "buildah"
     if _call(command, "inspect", "--type", "image", base(), check=False).returncode != 0:
