@@ -31,13 +31,14 @@ def release(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     except images.UnavailableError as error:
         pytest.fail(f"no image: {error}", pytrace=False)
     place = cluster.Cluster(os.environ.get("SMSBRIDGE_E2E_NAMESPACE", "") or "smsbridge-e2e")
-    made = Release(place, image)
+    if place.exists("namespace", place.namespace):
+        pytest.fail(f"an earlier run left its namespace: kubectl delete namespace {place.namespace}")
     had_crd = place.exists("crd", CRD)
-    if not place.exists("namespace", place.namespace):
-        cluster.call("kubectl", "create", "namespace", place.namespace)
+    made = Release(place, image, values=("crds.install=false",) if had_crd and not _ours(place) else ())
+    cluster.call("kubectl", "create", "namespace", place.namespace)
     before = request.session.testsfailed
     try:
-        made.install(*(["crds.install=false"] if had_crd and not _ours(place) else []))
+        made.install()
         yield made
     except BaseException:
         place.report(REPORT)

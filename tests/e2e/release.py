@@ -27,8 +27,10 @@ _ROLLOUT_SECONDS = 300.0
 
 
 class Release:
-    def __init__(self, cluster: Cluster, image: Image) -> None:
+    def __init__(self, cluster: Cluster, image: Image, *, values: tuple[str, ...] = ()) -> None:
+        """`values`: what the chart is told besides in this cluster, as `--set` has it."""
         self.cluster = cluster
+        self.values = values
         self.image = image
         self.providers = [
             document
@@ -48,12 +50,13 @@ class Release:
         return good_phones(count, start=self._numbers - count)
 
     def install(self, *values: str) -> None:
-        """Or upgrades it; `values` are further `--set` of the chart. Comes when everything is ready."""
+        """Or upgrades it, with more values; comes when everything is ready."""
         chosen = [
             f"image.repository={self.image.repository}",
             f"image.tag={self.image.tag}",
             f"image.pullPolicy={self.image.pull_policy}",
             "sandbox.enabled=true",
+            *self.values,
             *values,
         ]
         sets = [word for value in chosen for word in ("--set", value)]
