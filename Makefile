@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: help setup demo test lint format proto crd docs bench lock clean
+.PHONY: help setup demo test e2e lint format proto crd docs bench lock clean
 
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -22,6 +22,9 @@ demo: setup ## everything on this machine with the sandbox; ends with a table an
 
 test: setup ## all tests
 	$(BIN)/python -m pytest
+
+e2e: setup ## the product in the cluster of KUBECONFIG: installed, upgraded, disturbed, and counted
+	SMSBRIDGE_E2E=1 $(BIN)/python -m pytest tests/e2e/test_cluster.py
 
 lint: setup ## style, types, import contracts, generated stubs fresh
 	$(BIN)/ruff check .

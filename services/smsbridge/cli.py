@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from smsbridge.commands import config, demo, journal, messages, providers, run
+from smsbridge.commands import config, demo, journal, messages, providers, run, tryout
 from smsbridge.core import errors
 from smsbridge.runtime import supervisor
 
@@ -21,6 +21,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("sandbox")(run.sandbox)
 app.command("demo")(demo.demo)
+app.command("tryout")(tryout.tryout)
 app.command("message")(messages.show)
 app.command("cancel")(messages.cancel)
 app.command("send")(messages.send)

@@ -86,15 +86,18 @@ def sandbox(
     listen: Annotated[
         str, typer.Option("--listen", metavar="HOST:PORT", help="Where the stand-ins listen; port 0: any.")
     ] = "127.0.0.1:8090",
+    public_url: Annotated[
+        str, typer.Option("--public-url", metavar="URL", help="How others reach them, where not by --listen.")
+    ] = "",
 ) -> None:
     """Run stand-ins for SMSC.ru, Bitrix24 portals and their OAuth host, to try things out."""
     _check_address("--listen", listen)
-    asyncio.run(_sandbox(listen))
+    asyncio.run(_sandbox(listen, public_url=public_url))
 
 
-async def _sandbox(listen: str) -> None:
+async def _sandbox(listen: str, *, public_url: str) -> None:
     host, port = addresses.split(listen)
-    settings = sandbox_settings.SandboxSettings(host=host, port=port)
+    settings = sandbox_settings.SandboxSettings(host=host, port=port, public_url=public_url)
     stop = process.stop_on_signals()
     with contextlib.suppress(asyncio.CancelledError):
         await sandbox_server.serve(settings, stop=stop)

@@ -1,0 +1,56 @@
+"""`smsbridge tryout` against a running sandbox and `run all`, and what it says where a step does not come true."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.flow import harness
+
+pytestmark = pytest.mark.slow
+
+
+async def test_one_message_goes_through_and_every_step_is_told(tmp_path: Path) -> None:
+    async with harness.running(tmp_path, connected=False) as stack:
+        code, out, err = await stack.command(
+            "tryout", "--sandbox", stack.sandbox.base_url, "--provider", "crm/smsc", "--data", str(stack.data)
+        )
+
+        assert (code, err) == (0, "")
+        lines = out.splitlines()
+        assert lines[:4] == [
+            "waiting for provider crm/smsc",
+            "setting the callback URL of account guide",
+            f"installing the application in {harness.DOMAIN}",
+            "registered as smsc",
+        ]
+        assert lines[-1] == "the portal shows delivered"
+        (row,) = await stack.rows()
+        assert row.status == "delivered"
+        ledger = await stack.smsc_ledger()
+        assert (ledger.messages, ledger.sent_twice) == (1, 0)
+
+
+async def test_a_step_that_does_not_come_true_is_named(tmp_path: Path) -> None:
+    async with harness.running(tmp_path, connected=False) as stack:
+        sandbox = ("tryout", "--sandbox", stack.sandbox.base_url, "--data", str(stack.data), "--seconds", "3")
+        code, _, err = await stack.command(*sandbox, "--provider", "crm/stranger")
+        assert code == 1
+        assert err.startswith("smsbridge: provider crm/stranger was not published")
+
+        nobody = ("tryout", "--sandbox", f"http://{stack.public}/nobody", "--data", str(stack.data))
+        code, out, err = await stack.command(*nobody, "--seconds", "3", "--provider", "crm/smsc")
+        assert (code, out.splitlines()[-1]) == (1, "setting the callback URL of account guide")
+        assert err.startswith("smsbridge: the sandbox does not answer; check --sandbox")
+        assert err.count("\n") == 1
+
+
+async def test_a_message_that_does_not_arrive_is_told(tmp_path: Path) -> None:
+    async with harness.running(tmp_path) as stack:
+        await stack.control.change_account("guide", timing={"delivery_seconds": 3600.0})
+        code, out, err = await stack.command(
+            "tryout", "--sandbox", stack.sandbox.base_url, "--provider", "crm/smsc",
+            "--data", str(stack.data), "--seconds", "8",
+        )  # fmt: skip
+        assert code == 1
+        assert "the portal shows sent" in out
+        assert "not delivered; see `smsbridge message" in err
