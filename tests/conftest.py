@@ -1,4 +1,4 @@
-"""What all tests share: one real Valkey for the session, an empty one for each test."""
+"""What all tests share: a real Valkey for the session, emptied for each test, and a real Kubernetes API."""
 
 import asyncio
 import contextlib
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from smsbridge.store import connection, embedded
+from tests.operator import apiserver, binaries
 
 
 class _Server:
@@ -51,3 +52,16 @@ async def store(valkey: embedded.EmbeddedValkey) -> AsyncIterator[connection.Sto
         yield made
     finally:
         await made.close()
+
+
+@pytest.fixture(scope="session")
+def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[apiserver.ApiServer]:
+    """A real Kubernetes API for the session; skips with the reason where none can be had."""
+    try:
+        found = binaries.directory()
+    except binaries.UnavailableError as reason:
+        if binaries.required():
+            pytest.fail(f"no control plane, and SMSBRIDGE_REQUIRE_CLUSTER is 1: {reason}", pytrace=False)
+        pytest.skip(f"no control plane: {reason}")
+    with apiserver.running(found, tmp_path_factory.mktemp("kubernetes")) as server:
+        yield server

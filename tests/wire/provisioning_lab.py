@@ -10,6 +10,7 @@ from smsbridge.core.installation import EventKind, Installation, InstallEvent, T
 from smsbridge.core.provider import AccountSettings, PortalSettings, Profile, Provider
 from smsbridge.provisioning import account_check, portal_check, reconcile
 from smsbridge.provisioning.portal import Portals
+from smsbridge.provisioning.public_url import PublicUrls
 from smsbridge.provisioning.settings import ProvisioningSettings
 from smsbridge.provisioning.state import State
 from smsbridge.sandbox.client import SandboxClient
@@ -175,6 +176,7 @@ async def running(store: Store) -> AsyncIterator[Lab]:
                 smsc, Accounts(store, AccountLimits()), Egress(store, window_seconds=1800)
             ),
             portal=portal_check.PortalClients(portals, installations, ring),
+            public_urls=PublicUrls(interval_seconds=settings.interval_seconds),
             settings=settings,
         )
         try:

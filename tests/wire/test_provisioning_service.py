@@ -81,7 +81,7 @@ class Running:
 
     async def look(self) -> None:
         """One look at the file, then whatever is due to its end."""
-        await self.provisioner.follow_file()
+        await self.provisioner.follow()
         await self.work()
 
     async def work(self) -> None:
@@ -104,7 +104,7 @@ async def running(store: Store, folder: Path) -> AsyncIterator[Running]:
         metrics = CollectorRegistry()
         provisioner = service.Provisioner(
             ProvisioningSettings(interval_jitter=0),
-            file=manifests_file.ManifestsFile(path),
+            source=manifests_file.FileSource(path),
             registry=registry,
             clients=lab.clients,
             metrics=ProvisionerMetrics(metrics),
@@ -428,7 +428,7 @@ async def test_the_role_follows_file_and_installs_by_itself(store: Store, tmp_pa
         it.write(manifest(it.lab, "one"))
         provisioner = role.Role(
             ProvisioningSettings(manifests_poll_seconds=0.05),
-            providers=it.path,
+            source=manifests_file.FileSource(it.path),
             store=store,
             keyring=it.lab.ring,
             installations=it.lab.installations,

@@ -29,16 +29,22 @@ async def is_installed(api: client.PortalApi) -> bool:
     return installed is True or answers.text_of(installed).lower() in {"1", "y", "true"}
 
 
-async def ensure_event(api: client.PortalApi, *, event: str, handler: str) -> bool:
-    """Binds `event` to `handler` unless it is; True where it was bound now."""
-    bound = await api.call("event.get", priority=limiter.Priority.TOKENS)
-    for item in answers.as_list(bound.result):
+EVENTS_METHOD = "event.get"
+
+
+def is_bound(listed: object, *, event: str, handler: str) -> bool:
+    """Whether `listed`, the result of EVENTS_METHOD, has our handler of this event."""
+    for item in answers.as_list(listed):
         entry = answers.as_map(item)
         same_event = answers.text_of(entry.get("event")).upper() == event.upper()
         if same_event and answers.text_of(entry.get("handler")) == handler:
-            return False
+            return True
+    return False
+
+
+async def bind_event(api: client.PortalApi, *, event: str, handler: str) -> None:
+    """Bitrix24 binds a second time what is bound: look first."""
     await api.call("event.bind", {"event": event, "handler": handler}, priority=limiter.Priority.TOKENS)
-    return True
 
 
 def check_owner(info: oauth.AppInfo, *, client_id: str, member_id: str = "") -> None:

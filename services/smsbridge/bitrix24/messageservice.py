@@ -5,7 +5,7 @@ knows better).
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 
 from smsbridge.bitrix24 import answers, batch, client, errors, forms, limiter
@@ -65,15 +65,17 @@ async def register(
     name: Caption,
     description: Caption | None,
     handler: str,
+    listed: Collection[str] | None = None,
 ) -> Registered:
     """Leaves exactly one provider `code` with these settings, however often it is called.
 
+    `listed`: the codes that the portal has named just now; else it is asked.
     Bitrix24 drops it on every update of the application, and its `add` is no upsert.
     Raises InputError for settings the portal would refuse or lose, else a PortalError.
     """
     params = _registration(code=code, name=name, description=description, handler=handler)
-    known = {listed.lower() for listed in await list_senders(api)}
-    if code.lower() not in known:
+    codes = await list_senders(api) if listed is None else listed
+    if code.lower() not in {known.lower() for known in codes}:
         try:
             await _add(api, params)
         except errors.PortalRefused as refusal:

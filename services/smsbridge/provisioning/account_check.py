@@ -5,9 +5,10 @@ its Secret
 changes or time has passed, and an account that the sender has paused is not asked at all.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
@@ -24,6 +25,7 @@ from smsbridge.smsc import errors as smsc_errors
 
 MAX_LOGIN_ERRORS = 3  # of SMSC's five in 30 minutes; guarantee 6
 _LOGIN_REFUSED, _ADDRESS_BLOCKED = 2, 4  # SMSC's error codes
+_LOOK_AGAIN_SECONDS = 0.25
 
 
 class Smsc(Protocol):
@@ -45,7 +47,11 @@ class AccountBook(Protocol):
 
     async def state(self, key: str) -> PauseState: ...
 
-    async def saw_balance(self, key: str, balance: Decimal) -> None: ...
+    async def recent_balance(
+        self, key: str, fingerprint: str, *, within_seconds: float
+    ) -> Decimal | None: ...
+
+    async def saw_balance(self, key: str, balance: Decimal, *, fingerprint: str = "") -> None: ...
 
 
 class Address(Protocol):
@@ -55,14 +61,27 @@ class Address(Protocol):
 
     async def auth_errors(self) -> int: ...
 
-    async def stopped_ms(self) -> int: ...
+    async def stopped_for(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A question to an account that brought nothing; its other providers take it as theirs for a while."""
+
+    fingerprint: str
+    at: datetime
+    error: smsc_errors.SmscError
 
 
 @dataclass(frozen=True, slots=True)
 class AccountClients:
+    """`failures`: the last one of each account, by its key."""
+
     smsc: Smsc
     book: AccountBook
     egress: Address
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    failures: dict[str, Failure] = field(default_factory=dict)
 
 
 async def check(
@@ -75,11 +94,11 @@ async def check(
 ) -> tuple[list[Condition], State]:
     """CredentialsValid and Sending, and what is to be remembered. Raises StoreAway."""
     account = accounts.of(provider.account)
-    pause = (await clients.book.state(account.key)).pause
-    sending = _sending(provider, pause)
+    pause = (await clients.book.state(account.key)).pause or await clients.egress.stopped_for()
+    sending = sending_condition(provider, pause)
     known = state.find(Type.CREDENTIALS_VALID)
     same = state.account_fingerprint == account.fingerprint
-    if pause or await clients.egress.stopped_ms() > 0:
+    if pause:
         kept = [known] if known and same else [_condition(Status.UNKNOWN, Reason.NOT_CHECKED)]
         return [*kept, sending], state
     if same and known and known.reason is Reason.LOGIN_REFUSED and _recent(state, settings, now):
@@ -88,30 +107,75 @@ async def check(
         detail = "too many refused logins lately from this address"
         return [_condition(Status.UNKNOWN, Reason.NOT_CHECKED, detail=detail), sending], state
     try:
-        async with clients.book.permit(account.key, "info", seconds=settings.smsc_check_seconds):
-            balance = await clients.smsc.balance(account)
+        balance = await _balance(account, clients=clients, settings=settings, now=now)
     except smsc_errors.SmscError as error:
-        return [await _refusal(error, clients), sending], _asked(state, account, now, balance=state.balance)
-    except errors.StoreAway:
-        raise
-    except errors.Away:  # no permit: somebody else is asking just now
+        return [_refusal(error), sending], _asked(state, account, now, balance=state.balance)
+    if balance is None:
         return [known or _condition(Status.UNKNOWN, Reason.NOT_CHECKED), sending], state
-    await clients.book.saw_balance(account.key, balance.amount)
     answered = _condition(Status.TRUE, Reason.ACCOUNT_ANSWERS)
-    return [answered, sending], _asked(state, account, now, balance=balance.amount)
+    return [answered, sending], _asked(state, account, now, balance=balance)
 
 
-async def _refusal(error: smsc_errors.SmscError, clients: AccountClients) -> Condition:
+async def _balance(
+    account: accounts.Account, *, clients: AccountClients, settings: ProvisioningSettings, now: datetime
+) -> Decimal | None:
+    """One question an interval for each account, however many providers it serves: others take its answer.
+
+    None where somebody else is asking all the time. Raises SmscError, StoreAway.
+    """
+    waited = 0.0
+    while waited < settings.smsc_check_seconds:
+        _raise_recent_failure(account, clients=clients, settings=settings, now=now)
+        known = await clients.book.recent_balance(
+            account.key, account.fingerprint, within_seconds=settings.shortest_interval_seconds
+        )
+        if known is not None:
+            return known
+        try:
+            async with clients.book.permit(account.key, "info", seconds=settings.smsc_check_seconds):
+                return await _ask(account, clients=clients, now=now)
+        except (errors.StoreAway, smsc_errors.SmscError):
+            raise
+        except errors.Away:  # no permit: somebody else is asking just now, perhaps for the same account
+            await clients.sleep(_LOOK_AGAIN_SECONDS)
+            waited += _LOOK_AGAIN_SECONDS
+    return None
+
+
+async def _ask(account: accounts.Account, *, clients: AccountClients, now: datetime) -> Decimal:
+    try:
+        balance = (await clients.smsc.balance(account)).amount
+    except smsc_errors.SmscError as error:
+        clients.failures[account.key] = Failure(account.fingerprint, now, error)
+        if isinstance(error, smsc_errors.SmscRejected) and error.error_code == _LOGIN_REFUSED:
+            await clients.egress.auth_error()
+        raise
+    clients.failures.pop(account.key, None)
+    await clients.book.saw_balance(account.key, balance, fingerprint=account.fingerprint)
+    return balance
+
+
+def _raise_recent_failure(
+    account: accounts.Account, *, clients: AccountClients, settings: ProvisioningSettings, now: datetime
+) -> None:
+    failure = clients.failures.get(account.key)
+    if failure is None or failure.fingerprint != account.fingerprint:
+        return
+    if now - failure.at < timedelta(seconds=settings.retry_cap_seconds / 2):
+        raise failure.error
+
+
+def _refusal(error: smsc_errors.SmscError) -> Condition:
     if isinstance(error, smsc_errors.SmscRejected):
         if error.error_code == _LOGIN_REFUSED:
-            await clients.egress.auth_error()
             return _condition(Status.FALSE, Reason.LOGIN_REFUSED)
         if error.error_code == _ADDRESS_BLOCKED:
             return _condition(Status.FALSE, Reason.ADDRESS_BLOCKED)
     return _condition(Status.UNKNOWN, Reason.ACCOUNT_AWAY, detail=error.sentence)
 
 
-def _sending(provider: Provider, pause: str) -> Condition:
+def sending_condition(provider: Provider, pause: str) -> Condition:
+    """`pause`: why the account sends nothing, empty where it does."""
     if provider.paused:
         return conditions.condition(Type.SENDING, Status.FALSE, Reason.PAUSED)
     if pause:

@@ -51,6 +51,7 @@ class Reason(StrEnum):
     REGISTERED = "Registered"
     WAITING_FOR_PORTAL = "WaitingForPortal"
     REGISTRATION_REFUSED = "RegistrationRefused"
+    PUBLIC_URL_UNTRUSTED = "PublicUrlUntrusted"
     UNREGISTERED = "Unregistered"
     # FieldsReady
     NOT_MANAGED = "NotManaged"
@@ -62,6 +63,7 @@ class Reason(StrEnum):
     # Ready, and the resource as a whole
     ALL_GOOD = "AllGood"
     INVALID_SPEC = "InvalidSpec"
+    SECRET_MISSING = "SecretMissing"  # noqa: S105 - a word, no secret
     NOT_YET = "NotYet"
 
 
@@ -96,6 +98,9 @@ SENTENCES: dict[Reason, str] = {
     Reason.REGISTERED: "the portal shows the provider",
     Reason.WAITING_FOR_PORTAL: "it is registered as soon as the portal is authorized",
     Reason.REGISTRATION_REFUSED: "the portal refuses the registration; see the message, correct the spec",
+    Reason.PUBLIC_URL_UNTRUSTED: "the portal shows the provider, but a public client does not trust the "
+    "certificate of publicUrl, so neither Bitrix24 nor SMSC would call it; give the ingress a certificate "
+    "of a public authority for this host name, with its whole chain",
     Reason.UNREGISTERED: "it was taken out of the portal",
     Reason.NOT_MANAGED: "custom fields are not managed",
     Reason.SENDING: "messages go out",
@@ -104,6 +109,8 @@ SENTENCES: dict[Reason, str] = {
     Reason.REMOVED: "the provider was removed; what is under way is still settled",
     Reason.ALL_GOOD: "everything is in order",
     Reason.INVALID_SPEC: "the resource is not valid; correct it as the message says",
+    Reason.SECRET_MISSING: "a Secret that the resource refers to, or a key in it, is missing; add what the "
+    "message names",
     Reason.NOT_YET: "it was not looked at yet",
 }
 
@@ -162,12 +169,29 @@ def merge(
     old: Iterable[Condition], new: Iterable[Condition], *, generation: int, now: datetime
 ) -> tuple[Condition, ...]:
     """`new` over `old`, with Ready made from all, in the order of `Type`."""
-    before = {item.type: item for item in old}
-    after = {**before, **{item.type: replace(item, observed_generation=generation) for item in new}}
+    old = tuple(old)
+    after = {item.type: item for item in old} | {
+        item.type: replace(item, observed_generation=generation) for item in new
+    }
     after[Type.READY] = replace(ready(after.values()), observed_generation=generation)
-    return tuple(_dated(before.get(type_), after[type_], now) for type_ in Type if type_ in after)
+    return _dated(old, after, now)
 
 
-def _dated(old: Condition | None, new: Condition, now: datetime) -> Condition:
-    kept = old is not None and old.status is new.status and old.at is not None
-    return replace(new, at=old.at if kept and old is not None else now)
+def dated(
+    before: Iterable[Condition], shown: Iterable[Condition], *, generation: int, now: datetime
+) -> tuple[Condition, ...]:
+    """`shown` as they are, in the order of `Type`, each with the time at which its status last changed."""
+    after = {item.type: replace(item, observed_generation=generation) for item in shown}
+    return _dated(before, after, now)
+
+
+def _dated(
+    before: Iterable[Condition], after: Mapping[Type, Condition], now: datetime
+) -> tuple[Condition, ...]:
+    old = {item.type: item for item in before}
+    return tuple(_at(old.get(type_), after[type_], now) for type_ in Type if type_ in after)
+
+
+def _at(old: Condition | None, new: Condition, now: datetime) -> Condition:
+    kept = old.at if old is not None and old.status is new.status else None
+    return replace(new, at=kept or now)

@@ -13,6 +13,7 @@ from smsbridge.core.message import Origin
 from smsbridge.provisioning import spec as specs
 from smsbridge.provisioning import values
 
+APP_SECRET, ACCOUNT_SECRET = "spec.portal.appSecretRef", "spec.smsc.accountSecretRef"
 _APP_KEYS = ("clientId", "clientSecret", "memberId", "refreshToken", "applicationToken")
 _ACCOUNT_KEYS = ("login", "password", "apiKey", "callbackSecret")
 _DEFAULT_BASE_URL = "https://smsc.ru"
@@ -47,10 +48,9 @@ Secret = Mapping[str, str]
 def check_secrets(spec: specs.SmscProviderSpec, app: Secret, account: Secret) -> list[errors.InputError]:
     """What is missing in the Secrets; values are never shown."""
     app_name, account_name = spec.portal.app_secret_ref.name, spec.smsc.account_secret_ref.name
-    at_app, at_account = "spec.portal.appSecretRef", "spec.smsc.accountSecretRef"
     found = [
         errors.InputError(
-            f"the Secret {app_name} has no {key}; add it{_near(key, app, _APP_KEYS)}", field=at_app
+            f"the Secret {app_name} has no {key}; add it{_near(key, app, _APP_KEYS)}", field=APP_SECRET
         )
         for key in ("clientId", "clientSecret")
         if not app.get(key)
@@ -61,14 +61,14 @@ def check_secrets(spec: specs.SmscProviderSpec, app: Secret, account: Secret) ->
         sentence = (
             f"the Secret {account_name} has neither login and password nor apiKey; add one of them{hint}"
         )
-        found.append(errors.InputError(sentence, field=at_account))
+        found.append(errors.InputError(sentence, field=ACCOUNT_SECRET))
     elif login and not password and not api_key:
         hint = _near("password", account, _ACCOUNT_KEYS)
         sentence = f"the Secret {account_name} has a login but no password; add it{hint}"
-        found.append(errors.InputError(sentence, field=at_account))
+        found.append(errors.InputError(sentence, field=ACCOUNT_SECRET))
     elif api_key and (login or password):
         sentence = f"the Secret {account_name} has login or password and also apiKey; keep one of the two"
-        found.append(errors.InputError(sentence, field=at_account))
+        found.append(errors.InputError(sentence, field=ACCOUNT_SECRET))
     return found
 
 

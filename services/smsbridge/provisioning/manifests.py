@@ -29,12 +29,21 @@ _DOCUMENT_KEYS = ("apiVersion", "kind", "metadata", "spec", "status")
 
 @dataclass(frozen=True, slots=True)
 class ResourceError:
-    """`label` is NAMESPACE/NAME, empty where the resource cannot be told; `where` says which document."""
+    """`label` is NAMESPACE/NAME, empty where the resource cannot be told; `where` says which document.
+
+    `generation` is the resource's own where it has one (Kubernetes counts, a file does not).
+    """
 
     label: str
     where: str
     field: str
     sentence: str
+    generation: int = 0
+
+    @property
+    def of_secret(self) -> bool:
+        """Something is missing in a Secret, not in the resource itself."""
+        return self.field in (convert.APP_SECRET, convert.ACCOUNT_SECRET)
 
     def __str__(self) -> str:
         at = f"{self.field}: " if self.field else ""
@@ -112,8 +121,8 @@ def declare(
         return explain.explain(specs.SmscProviderSpec, error, at="spec")
     found = spec_rules.check(parsed)
     references = {
-        "spec.portal.appSecretRef": parsed.portal.app_secret_ref.name,
-        "spec.smsc.accountSecretRef": parsed.smsc.account_secret_ref.name,
+        convert.APP_SECRET: parsed.portal.app_secret_ref.name,
+        convert.ACCOUNT_SECRET: parsed.smsc.account_secret_ref.name,
     }
     for at, name in references.items():
         if name not in secrets:
@@ -176,7 +185,7 @@ def _secrets(documents: list[_Document], found: list[ResourceError]) -> dict[str
         try:
             of_namespace[document.name] = decode_secret(document.body)
         except errors.InputError as error:
-            found.append(ResourceError("", where, error.field, _bare(error)))
+            found.append(ResourceError("", where, error.field, bare(error)))
     return result
 
 
@@ -213,10 +222,10 @@ def _provider(document: _Document, secrets: Mapping[str, convert.Secret]) -> con
     result = declare(spec, source=source, secrets=secrets)
     if isinstance(result, convert.Declared):
         return result
-    raise _Bad(*((error.field, _bare(error)) for error in result))
+    raise _Bad(*((error.field, bare(error)) for error in result))
 
 
-def _bare(error: errors.InputError) -> str:
+def bare(error: errors.InputError) -> str:
     """The sentence without the field in front of it."""
     return error.sentence.removeprefix(f"{error.field}: ")
 

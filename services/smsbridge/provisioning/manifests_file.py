@@ -2,10 +2,12 @@
 `manifests`.
 """
 
+import asyncio
 import hashlib
 from pathlib import Path
 
 from smsbridge.core import errors
+from smsbridge.provisioning import manifests
 
 
 class ManifestsFile:
@@ -33,3 +35,17 @@ class ManifestsFile:
             return None
         self._digest = digest
         return content
+
+
+class FileSource:
+    """`service.Source` over a file of manifests."""
+
+    name = "the manifests file"
+
+    def __init__(self, path: Path) -> None:
+        self._file = ManifestsFile(path)
+
+    async def changed(self) -> manifests.Manifests | None:
+        """Raises ConfigError where the file cannot be read."""
+        content = await asyncio.to_thread(self._file.changed)
+        return None if content is None else await asyncio.to_thread(manifests.read, content)

@@ -7,6 +7,7 @@ A provider in order costs one request: a batch that lists our senders and writes
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 import structlog
 
@@ -62,29 +63,38 @@ class Removal:
     message: str
 
 
-async def check(
-    provider: Provider, state: State, *, clients: PortalClients, at: int
-) -> tuple[list[Condition], State]:
-    """PortalAuthorized and Registered, and what is to be remembered. `at`: unix seconds. Raises StoreAway."""
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """PortalAuthorized and Registered, and what is to be remembered.
+
+    `put_back`: the portal had lost us without an event that would explain it.
+    """
+
+    conditions: list[Condition]
+    state: State
+    put_back: bool = False
+
+
+async def check(provider: Provider, state: State, *, clients: PortalClients, now: datetime) -> Seen:
+    """Raises StoreAway."""
     try:
-        found = await _installation(provider, clients, at=at)
+        found = await _installation(provider, clients, at=int(now.timestamp()))
     except portal_errors.PortalError as error:
-        return [_unauthorized(error), *_waiting(state, error)], state
+        return Seen([_unauthorized(error), *_waiting(state, error)], state)
     if found is None:
         where = urls.masked(provider).install
-        return [
-            _authorized(Status.FALSE, Reason.NOT_INSTALLED, detail=f"installUrl is {where}"),
-            _wait(),
-        ], state
+        lacking = _authorized(Status.FALSE, Reason.NOT_INSTALLED, detail=f"installUrl is {where}")
+        return Seen([lacking, _wait()], state)
     state = replace(state, member_id=found.member_id)
     try:
         registered = await _registered(provider, found, state, clients=clients)
     except portal_errors.PortalError as error:
-        return await _failed(found, error, state, clients=clients), state
+        return Seen(await _failed(found, error, state, clients=clients), state)
     if found.broken is not Broken.NO:
         await clients.installations.mend(found)
     done = [_authorized(Status.TRUE, Reason.AUTHORIZED), _registration(Status.TRUE, Reason.REGISTERED)]
-    return done, replace(state, registered=registered)
+    known = replace(state, registered=registered.mark, last_sync=now)
+    return Seen(done, known, put_back=registered.anew and registered.mark == state.registered)
 
 
 async def remove(provider: Provider, *, clients: PortalClients) -> Removal:
@@ -117,44 +127,71 @@ async def _installation(provider: Provider, clients: PortalClients, *, at: int) 
     return made
 
 
+@dataclass(frozen=True, slots=True)
+class _Registration:
+    """`mark`: what it was made for, to see a change by. `anew`: the portal did not have it."""
+
+    mark: str
+    anew: bool
+
+
 async def _registered(
     provider: Provider, found: Installation, state: State, *, clients: PortalClients
-) -> str:
-    """Answers what the registration was made for, to see a change by. Raises a PortalError."""
+) -> _Registration:
+    """Raises a PortalError."""
     addresses = urls.of(provider, clients.keyring)
     api = clients.portals.api(provider, found.member_id, probing=True)
     mark = clients.keyring.digest("registration", f"{found.registrations_version} {addresses.install}")
-    if not await _kept(api, provider, addresses.handler):
+    settled = mark == state.registered
+    seen = await _look(api, provider, addresses, events=not settled)
+    how = messageservice.Registered.UPDATED
+    if not seen.updated:
         how = await messageservice.register(
             api,
             code=provider.code,
             name=provider.display_name,
             description=provider.description,
             handler=addresses.handler,
+            listed=seen.codes,
         )
         log.info("provider_registered", provider=provider.uid, code=provider.code, how=how.value)
-    if mark != state.registered:
+    if not settled and not seen.bound:
         # Nobody binds it for us, and it goes with every update of the application.
-        await app.ensure_event(api, event=AppEventKind.UNINSTALL.value, handler=addresses.install)
-    return mark
+        await app.bind_event(api, event=AppEventKind.UNINSTALL.value, handler=addresses.install)
+    return _Registration(mark, anew=how is messageservice.Registered.ADDED)
 
 
-async def _kept(api: bitrix24.PortalApi, provider: Provider, handler: str) -> bool:
-    """True where the portal had our sender and took its settings again; one request."""
-    params: dict[str, str | dict[str, str]] = {"CODE": provider.code, "HANDLER": handler}
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What one batch told: our senders, whether ours took its settings again, whether our event is bound."""
+
+    codes: frozenset[str]
+    updated: bool
+    bound: bool
+
+
+async def _look(api: bitrix24.PortalApi, provider: Provider, addresses: urls.Urls, *, events: bool) -> _Look:
+    """One request. `events`: ask also for the bound events."""
+    params: dict[str, str | dict[str, str]] = {"CODE": provider.code, "HANDLER": addresses.handler}
     params["NAME"] = _caption(provider.display_name)
     if provider.description:
         params["DESCRIPTION"] = _caption(provider.description)
     commands = [batch.Command(_LIST), batch.Command(_UPDATE, dict(params))]
-    listed, updated = (await api.batch(commands, priority=limiter.Priority.TOKENS)).results
-    if listed.error:
-        raise listed.error
-    codes = {answers.text_of(code).lower() for code in answers.as_list(listed.value)}
-    if provider.code.lower() not in codes:
-        return False
-    if isinstance(updated.error, errors.Away):
+    if events:
+        commands.append(batch.Command(app.EVENTS_METHOD))
+    listed, updated, *bound = (await api.batch(commands, priority=limiter.Priority.TOKENS)).results
+    for result in (listed, *bound):
+        if result.error:
+            raise result.error
+    codes = frozenset(answers.text_of(code).lower() for code in answers.as_list(listed.value))
+    if provider.code.lower() in codes and isinstance(updated.error, errors.Away):
         raise updated.error
-    return updated.ok
+    event = AppEventKind.UNINSTALL.value
+    return _Look(
+        codes,
+        updated=provider.code.lower() in codes and updated.ok,
+        bound=any(app.is_bound(item.value, event=event, handler=addresses.install) for item in bound),
+    )
 
 
 async def _failed(

@@ -11,17 +11,17 @@ from dataclasses import dataclass, field
 from smsbridge.core.provider import Provider
 from smsbridge.provisioning import account_check
 from smsbridge.provisioning.convert import Declared
-from smsbridge.provisioning.manifests import Manifests
+from smsbridge.provisioning.manifests import Manifests, ResourceError
 from smsbridge.store.registry import Entry
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`put`: new or changed, with their next generation. `invalid`: sentences by NAMESPACE/NAME."""
+    """`put`: new or changed, with their next generation. `invalid`: what is wrong, by NAMESPACE/NAME."""
 
     put: tuple[Entry, ...] = ()
     remove: tuple[Provider, ...] = ()
-    invalid: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    invalid: Mapping[str, tuple[ResourceError, ...]] = field(default_factory=dict)
     general: tuple[str, ...] = ()
 
 
@@ -30,17 +30,18 @@ def plan(manifests: Manifests, declared: Sequence[Declared], entries: Mapping[st
     conflict.
     """
     living = {uid: entry for uid, entry in entries.items() if not entry.provider.removed}
-    invalid: dict[str, list[str]] = {}
+    invalid: dict[str, list[ResourceError]] = {}
     for error in manifests.errors:
         if error.label:
-            at = f"{error.field}: " if error.field else ""
-            invalid.setdefault(error.label, []).append(f"{at}{error.sentence}")
+            invalid.setdefault(error.label, []).append(error)
     accepted: list[Provider] = []
     put: list[Entry] = []
     for item in sorted(declared, key=lambda d: d.provider.uid not in living):
         old = living.get(item.provider.uid)
-        if sentence := refusal(item.provider, old.provider if old else None, accepted):
-            invalid.setdefault(item.label, []).append(sentence)
+        if refused := refusal(item.provider, old.provider if old else None, accepted):
+            at, sentence = refused
+            found = ResourceError(item.label, "", at, sentence, item.source.generation)
+            invalid.setdefault(item.label, []).append(found)
             if old is not None:
                 accepted.append(old.provider)
             continue
@@ -56,44 +57,45 @@ def plan(manifests: Manifests, declared: Sequence[Declared], entries: Mapping[st
     )
 
 
-def refusal(provider: Provider, old: Provider | None, others: Iterable[Provider]) -> str:
-    """Empty where `provider` may stand beside `others`, else field and mending."""
+def refusal(provider: Provider, old: Provider | None, others: Iterable[Provider]) -> tuple[str, str] | None:
+    """None where `provider` may stand beside `others`, else field, and what is wrong with it."""
     if old is not None and old.code != provider.code:
-        return (
-            f"spec.code: is immutable, robots and letters keep it; set it back to {old.code}, "
+        return "spec.code", (
+            f"is immutable, robots and letters keep it; set it back to {old.code}, "
             "or remove the provider and make another"
         )
     others = list(others)
     for other in others:
         if other.uid == provider.uid:
-            return f"metadata.uid: is that of {other.namespace}/{other.name}; leave it out to get one"
+            label = f"{other.namespace}/{other.name}"
+            return "metadata.uid", f"is that of {label}; leave it out to get one"
     if conflict := account_check.profile_conflict(provider, others):
-        return (
-            f"spec.smsc.api: {conflict.namespace}/{conflict.name} uses the same login with api "
+        return "spec.smsc.api", (
+            f"{conflict.namespace}/{conflict.name} uses the same login with api "
             f"{conflict.account.profile}; use one profile for both, or a sub-account of its own"
         )
     for other in others:
-        same_portal = other.portal.client_id == provider.portal.client_id and (
-            other.portal.domain == provider.portal.domain
-        )
-        if same_portal and other.code.lower() == provider.code.lower():
-            return (
-                f"spec.code: {other.namespace}/{other.name} has it in the same portal and application; "
+        if _same_place(provider, other):
+            return "spec.code", (
+                f"{other.namespace}/{other.name} has it in the same portal and application; "
                 "give each provider a code of its own"
             )
-    return ""
+    return None
 
 
 def taken_over(provider: Provider, living: Iterable[Provider]) -> bool:
     """True where another provider now stands under the same code in the same portal: nothing may be
     unregistered.
     """
-    return any(
-        other.uid != provider.uid
-        and other.portal.client_id == provider.portal.client_id
-        and other.portal.domain == provider.portal.domain
-        and other.code.lower() == provider.code.lower()
-        for other in living
+    return any(other.uid != provider.uid and _same_place(provider, other) for other in living)
+
+
+def _same_place(one: Provider, other: Provider) -> bool:
+    """The same code in the same portal and application: only one of them can be registered."""
+    return (
+        one.portal.client_id == other.portal.client_id
+        and one.portal.domain == other.portal.domain
+        and one.code.lower() == other.code.lower()
     )
 
 

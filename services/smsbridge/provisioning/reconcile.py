@@ -2,17 +2,19 @@
 what is not.
 
 Every step is safe to repeat; clients come as arguments. When it is done again is decided by whoever calls:
-the local
-provisioner's loop or the operator.
+the provisioner's loop, here and in the operator alike.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from smsbridge.core.provider import DeletionPolicy, Provider
-from smsbridge.provisioning import account_check, conditions, portal_check
+from smsbridge.provisioning import account_check, conditions, convert, portal_check
 from smsbridge.provisioning.conditions import Condition, Reason, Status, Type
+from smsbridge.provisioning.manifests import ResourceError
 from smsbridge.provisioning.portal_check import Removal
+from smsbridge.provisioning.public_url import PublicUrls
 from smsbridge.provisioning.settings import ProvisioningSettings
 from smsbridge.provisioning.state import State
 
@@ -21,15 +23,20 @@ from smsbridge.provisioning.state import State
 class Clients:
     account: account_check.AccountClients
     portal: portal_check.PortalClients
+    public_urls: PublicUrls
     settings: ProvisioningSettings
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`again` is True where it should be tried before the usual interval is over."""
+    """`again` is True where it should be tried before the usual interval is over.
+
+    `put_back` is True where the portal had lost the provider without a word, and shows it again.
+    """
 
     state: State
     again: bool
+    put_back: bool = False
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
@@ -44,13 +51,24 @@ async def reconcile(
     account, state = await account_check.check(
         provider, state, clients=clients.account, settings=clients.settings, now=now
     )
-    portal, state = await portal_check.check(provider, state, clients=clients.portal, at=int(now.timestamp()))
+    seen = await portal_check.check(provider, state, clients=clients.portal, now=now)
+    portal, state = await _trusted(provider, seen.conditions, clients.public_urls), seen.state
     fields = conditions.condition(Type.FIELDS_READY, Status.TRUE, Reason.NOT_MANAGED)
     merged = conditions.merge(state.conditions, [*account, *portal, fields], generation=generation, now=now)
     state = replace(state, conditions=merged)
     lacking = [item for item in merged if item.status is not Status.TRUE and item.type is not Type.READY]
     again = any(item.reason is not Reason.PAUSED for item in lacking)  # that is what the spec asks for
-    return Outcome(state, again)
+    return Outcome(state, again, seen.put_back)
+
+
+async def _trusted(provider: Provider, found: Sequence[Condition], urls: PublicUrls) -> list[Condition]:
+    """A registration that nobody will call is none."""
+    if not any(item.type is Type.REGISTERED and item.status is Status.TRUE for item in found):
+        return list(found)
+    if not (distrust := await urls.distrust(provider.public_url)):
+        return list(found)
+    bad = conditions.condition(Type.REGISTERED, Status.FALSE, Reason.PUBLIC_URL_UNTRUSTED, detail=distrust)
+    return [bad if item.type is Type.REGISTERED else item for item in found]
 
 
 async def remove(provider: Provider, *, clients: Clients) -> Removal:
@@ -62,15 +80,31 @@ async def remove(provider: Provider, *, clients: Clients) -> Removal:
     return await portal_check.remove(provider, clients=clients.portal)
 
 
-def invalid(state: State, sentences: tuple[str, ...], *, now: datetime) -> State:
-    """A resource that is not valid; what ran before goes on with its old settings."""
-    message = "; ".join(sentences)
-    bad = Condition(Type.READY, Status.FALSE, Reason.INVALID_SPEC, message, state.generation, now)
-    old = state.find(Type.READY)
-    if old is not None and old.status is Status.FALSE:
-        bad = replace(bad, at=old.at)
-    others = tuple(item for item in state.conditions if item.type is not Type.READY)
-    return replace(state, conditions=(*others, bad), errors=sentences)
+def sending(provider: Provider, state: State, *, pause: str, now: datetime) -> State:
+    """The state with what the sender says of the account; nobody is asked."""
+    found = account_check.sending_condition(provider, pause)
+    merged = conditions.merge(state.conditions, [found], generation=state.generation, now=now)
+    return replace(state, conditions=merged)
+
+
+def invalid(state: State, found: Sequence[ResourceError], *, before: State, now: datetime) -> State:
+    """A resource that is not valid; what ran before goes on with its old settings.
+
+    `before`: what was shown last, so that a time moves only with its status.
+    """
+    generation = max((item.generation for item in found), default=0) or state.generation
+    new = [_lacking_secret(item) for item in found if item.of_secret]
+    reason = Reason.SECRET_MISSING if len(new) == len(found) else Reason.INVALID_SPEC
+    sentences = tuple(f"{item.field}: {item.sentence}" if item.field else item.sentence for item in found)
+    new.append(Condition(Type.READY, Status.FALSE, reason, "; ".join(sentences)))
+    shown = {item.type: item for item in state.conditions} | {item.type: item for item in new}
+    dated = conditions.dated(before.conditions, shown.values(), generation=generation, now=now)
+    return replace(state, conditions=dated, generation=generation, errors=sentences)
+
+
+def _lacking_secret(found: ResourceError) -> Condition:
+    kind = Type.CREDENTIALS_VALID if found.field == convert.ACCOUNT_SECRET else Type.PORTAL_AUTHORIZED
+    return Condition(kind, Status.FALSE, Reason.SECRET_MISSING, found.sentence)
 
 
 def removed(state: State, removal: Removal, *, now: datetime) -> State:

@@ -56,7 +56,7 @@ _CONDITIONS = """
 `smsbridge provider show NAMESPACE/NAME` and the resource's status carry them.
 Types: {types}.
 `Ready` is `True` where all others are; else it repeats the first that is not.
-While something is not in order it is tried again after 5 seconds, then at doubling distances up to 5 minutes.
+While something is not in order it is tried again after 5 s, then at doubling distances up to 10 min.
 
 | reason | what it says, and what to do |
 |---|---|

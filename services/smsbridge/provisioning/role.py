@@ -1,16 +1,16 @@
-"""Wires the local provisioner: manifests on one side; registry, portals and accounts on the other."""
+"""Wires the provisioner: what is declared on one side; registry, portals and accounts on the other."""
 
+from collections.abc import Callable
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import ClassVar
 
 from prometheus_client import CollectorRegistry
 
 from smsbridge.bitrix24 import limiter, transport
 from smsbridge.core import errors
-from smsbridge.provisioning import account_check, portal, portal_check, reconcile, service
-from smsbridge.provisioning.manifests_file import ManifestsFile
+from smsbridge.provisioning import account_check, counted, portal, portal_check, reconcile, service
 from smsbridge.provisioning.metrics import ProvisionerMetrics
+from smsbridge.provisioning.public_url import PublicUrls
 from smsbridge.provisioning.settings import ProvisioningSettings
 from smsbridge.runtime import clock as clocks
 from smsbridge.runtime import tasks
@@ -35,7 +35,7 @@ class Role:
         self,
         settings: ProvisioningSettings,
         *,
-        providers: Path,
+        source: service.Source,
         store: Store,
         keyring: Keyring,
         installations: Installations,
@@ -43,6 +43,7 @@ class Role:
         client: SmscClient,
         portal_limits: limiter.Limiter,
         metrics: CollectorRegistry,
+        shown: Callable[[service.Change], None] | None = None,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -54,50 +55,53 @@ class Role:
         self._open = AsyncExitStack()
         self._key_right = False
         self._loops = tasks.Loops(quiet=(errors.SmsbridgeError,), errors=self._metrics.loop_errors)
-        self._provisioner = service.Provisioner(
+        limits_of_portals = counted.Portal(portal_limits, self._metrics.requests)
+        self.provisioner = service.Provisioner(
             settings,
-            file=ManifestsFile(providers),
+            source=source,
             registry=self._registry,
             clients=reconcile.Clients(
                 account=account_check.AccountClients(
-                    client,
+                    counted.Smsc(client, self._metrics.requests),
                     Accounts(store, limits),
                     Egress(store, window_seconds=settings.login_probe_seconds),
                 ),
                 portal=portal_check.PortalClients(
-                    portal.Portals(self._http, portal_limits, installations, settings=settings.tokens),
+                    portal.Portals(self._http, limits_of_portals, installations, settings=settings.tokens),
                     installations,
                     keyring,
                 ),
+                public_urls=PublicUrls(interval_seconds=settings.shortest_interval_seconds),
                 settings=settings,
             ),
             metrics=self._metrics,
             clock=clocks.SystemClock(),
+            shown=shown or service.nobody,
         )
 
     async def start(self) -> None:
         await self._open.enter_async_context(self._http)
-        reconciling = self._loops.start("reconcile", self._provisioner.reconcile_due, pause_seconds=1.0)
+        reconciling = self._loops.start("reconcile", self.provisioner.reconcile_due, pause_seconds=1.0)
 
         async def follow() -> None:
-            if await self._provisioner.follow_file():
+            if await self.provisioner.follow():
                 reconciling.wake()
 
         pause_seconds = self._settings.manifests_poll_seconds
         self._loops.start("manifests", follow, pause_seconds=pause_seconds, error_pause_seconds=pause_seconds)
-        self._view.on_change(self._provisioner.installations_changed)
+        self._view.on_change(self.provisioner.installations_changed)
         self._view.on_change(lambda _: reconciling.wake())
         await self._view.start()
 
     async def stop(self) -> None:
         await self._view.stop()
         await self._loops.stop()
-        await self._provisioner.stop()
+        await self.provisioner.stop()
         await self._client.close()
         await self._open.aclose()
 
     async def ready(self) -> str:
-        return await self._store.check() or await self._key_problem() or self._provisioner.problem
+        return await self._store.check() or await self._key_problem() or self.provisioner.problem
 
     async def _key_problem(self) -> str:
         """Asked until it is right once: the key of a running process does not change."""

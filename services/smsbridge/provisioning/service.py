@@ -1,26 +1,26 @@
-"""The local provisioner: follows the manifests file, keeps the registry like it, and reconciles every
-provider.
+"""The provisioner: follows what is declared, keeps the registry like it, and reconciles every provider.
 
-It is the registry's only writer where there is no operator. What a change means is decided in `publish`,
-what a provider
-needs in `reconcile`; here is only when.
+It is the registry's only writer. Where things are declared is its `Source`'s knowledge: a file, or, in the
+operator, the resources of a cluster. What a change means is decided in `publish`, what a provider needs in
+`reconcile`; here is only when.
 """
 
 import asyncio
 import dataclasses
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 
 from smsbridge.core import errors
 from smsbridge.core.installation import Installation
 from smsbridge.core.provider import Provider
-from smsbridge.provisioning import manifests, portal_check, publish, reconcile
+from smsbridge.provisioning import portal_check, publish, reconcile
 from smsbridge.provisioning import state as states
 from smsbridge.provisioning.convert import Declared
-from smsbridge.provisioning.manifests import Manifests
-from smsbridge.provisioning.manifests_file import ManifestsFile
+from smsbridge.provisioning.manifests import Manifests, ResourceError
 from smsbridge.provisioning.metrics import ProvisionerMetrics
 from smsbridge.provisioning.schedule import Schedule
 from smsbridge.provisioning.settings import ProvisioningSettings
@@ -34,46 +34,76 @@ log = structlog.get_logger()
 _BREATH_SECONDS = 0.25  # between two looks while something due is still in hand
 
 
+class Source(Protocol):
+    """Where providers are declared. `name` is for sentences."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def changed(self) -> Manifests | None:
+        """All that is declared now, where it is another than last time. Raises ConfigError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is shown of one provider, before and after. `provider` is None for one that was never valid."""
+
+    label: str
+    old: State
+    new: State
+    provider: Provider | None = None
+    put_back: bool = False
+
+
+def nobody(_: Change) -> None:
+    """Nobody looks on."""
+
+
 class Provisioner:
+    """`shown` hears of everything that is shown of a provider, when it is kept."""
+
     def __init__(
         self,
         settings: ProvisioningSettings,
         *,
-        file: ManifestsFile,
+        source: Source,
         registry: Registry,
         clients: reconcile.Clients,
         metrics: ProvisionerMetrics,
         clock: clocks.Clock,
+        shown: Callable[[Change], None] = nobody,
     ) -> None:
         self._settings = settings
-        self._file = file
+        self._source = source
         self._registry = registry
         self._clients = clients
         self._metrics = metrics
         self._clock = clock
+        self._shown = shown
         self._schedule = Schedule(settings, clock)
         self._wanted: Manifests | None = None
         self._published = False
         self._installed: dict[tuple[str, str], tuple[object, ...]] = {}
         self._contents = Contents()
         self._let_go: set[str] = set()  # removed ones that the portal shows no more
-        self._invalid: Mapping[str, tuple[str, ...]] = {}
+        self._invalid: Mapping[str, tuple[ResourceError, ...]] = {}
+        self._last: dict[str, State] = {}  # shown of each label by this process
         self._running: dict[str, asyncio.Task[None]] = {}
         self._limit = asyncio.Semaphore(settings.at_once)
-        self.problem = "the manifests file has not been read yet"
+        self.problem = f"{source.name} has not been read yet"
 
-    async def follow_file(self) -> bool:
-        """One look at the file; True where something was published. Raises StoreAway; the next look goes
-        on from there.
+    async def follow(self) -> bool:
+        """One look at what is declared; True where something was published. Raises StoreAway; the next look
+        goes on from there.
         """
         try:
-            content = await asyncio.to_thread(self._file.changed)
+            wanted = await self._source.changed()
         except errors.ConfigError as error:
             if self._wanted is None:
                 self.problem = error.sentence
             raise
-        if content is not None:
-            self._wanted = await asyncio.to_thread(manifests.read, content)
+        if wanted is not None:
+            self._wanted = wanted
             self._published = False
             for found in self._wanted.errors:
                 log.warning("manifest_error", resource=found.label or found.where, field=found.field)
@@ -108,12 +138,37 @@ class Provisioner:
         due = [uid for uid in self._schedule.take() if uid not in self._running]
         if due:
             await self._load()
-            known = {label: states.from_json(body) for label, body in (await self._registry.states()).items()}
+            known = await self._states()
             for uid in due:
                 task = asyncio.create_task(self._one(uid, known), name=f"reconcile {uid}")
                 self._running[uid] = task
                 task.add_done_callback(lambda _, uid=uid: self._running.pop(uid))  # type: ignore[misc]
         return max(self._schedule.wait_seconds(), _BREATH_SECONDS)
+
+    async def saw_pauses(self, pauses: Mapping[str, str]) -> None:
+        """What the sender says of each provider's account, by uid: why it sends nothing, empty where it does.
+
+        Raises StoreAway.
+        """
+        for uid, pause in pauses.items():
+            entry = self._contents.entries.get(uid)
+            if entry is None or entry.provider.removed or uid in self._running:  # its reconciliation says it
+                continue
+            state = self._last.get(_label(entry.provider))
+            if state is None or state.uid != uid:
+                continue
+            new = reconcile.sending(entry.provider, state, pause=pause, now=self._clock.now())
+            if new != state:
+                await self._show(Change(_label(entry.provider), state, new, entry.provider))
+
+    def is_gone(self, uid: str) -> bool:
+        """True where the registry holds no living provider of that uid."""
+        entry = self._contents.entries.get(uid)
+        return self._published and (entry is None or entry.provider.removed)
+
+    def is_let_go(self, uid: str) -> bool:
+        """True where nothing more will be done to the portal for it."""
+        return uid in self._let_go or uid not in self._contents.entries
 
     async def stop(self) -> None:
         """What is in hand is given up: every step of it may be repeated."""
@@ -127,10 +182,11 @@ class Provisioner:
             started = self._clock.monotonic()
             state = known.get(_label(entry.provider), State())
             try:
-                if entry.provider.removed:
-                    again = await self._settle_removed(entry.provider, state)
-                else:
-                    again = await self._reconcile(entry.provider, state, generation=entry.generation)
+                with self._metrics.timed():
+                    if entry.provider.removed:
+                        again = await self._settle_removed(entry.provider, state)
+                    else:
+                        again = await self._reconcile(entry.provider, state, generation=entry.generation)
             except errors.Away as error:
                 log.info("reconcile_postponed", provider=uid, code=error.code)
                 self._metrics.reconciliations.labels("failed").inc()
@@ -148,12 +204,10 @@ class Provisioner:
         outcome = await reconcile.reconcile(
             provider, state, generation=generation, clients=self._clients, now=now
         )
-        invalid = self._invalid.get(_label(provider), ())
-        new = reconcile.invalid(outcome.state, invalid, now=now) if invalid else outcome.state
-        if new != state:
-            await self._registry.put_state(provider.namespace, provider.name, new.to_json())
-            _log_change(provider, state, new)
-        self._metrics.show(provider, new)
+        new = outcome.state
+        if invalid := self._invalid.get(_label(provider), ()):
+            new = reconcile.invalid(new, invalid, before=state, now=now)
+        await self._show(Change(_label(provider), state, new, provider, outcome.put_back))
         self._metrics.reconciliations.labels("incomplete" if outcome.again else "ok").inc()
         return outcome.again
 
@@ -180,8 +234,7 @@ class Provisioner:
             log.info("provider_let_go", provider=provider.uid, outcome=removal.message)
         if not named:
             shown = reconcile.removed(state, removal, now=self._clock.now())
-            await self._registry.put_state(provider.namespace, provider.name, shown.to_json())
-            self._metrics.show(provider, shown)
+            await self._show(Change(_label(provider), state, shown, provider))
         return not removal.done
 
     async def _publish(self, wanted: Manifests) -> None:
@@ -197,8 +250,14 @@ class Provisioner:
             await self._registry.put(entry.provider, generation=entry.generation, sections=entry.sections)
             log.info("provider_published", provider=entry.provider.uid, generation=entry.generation)
         await self._load()
+        changed = {entry.provider.uid for entry in plan.put} | {provider.uid for provider in plan.remove}
+        others = {
+            uid
+            for uid, provider in self._contents.providers.items()
+            if plan.invalid.get(_label(provider)) != self._invalid.get(_label(provider))
+        }
         await self._show_invalid(plan)
-        for uid in self._contents.entries:
+        for uid in changed | others:
             self._schedule.now(uid)
 
     async def _with_uid(self, item: Declared) -> Declared:
@@ -215,16 +274,30 @@ class Provisioner:
         for sentence in plan.general:
             log.warning("manifests_incomplete", reason=sentence)
         self._invalid = plan.invalid
-        bodies = await self._registry.states()
+        bodies = await self._states()
         known = {_label(provider) for provider in self._contents.providers.values()}
         for label in (plan.invalid.keys() | bodies.keys()) - known:
-            state = states.from_json(bodies.get(label, {}))
-            namespace, _, name = label.partition("/")
+            state = bodies.get(label, State())
             if found := plan.invalid.get(label):
-                shown = reconcile.invalid(state, found, now=self._clock.now())
-                await self._registry.put_state(namespace, name, shown.to_json())
+                shown = reconcile.invalid(state, found, before=state, now=self._clock.now())
+                await self._show(Change(label, state, shown))
             else:
+                namespace, _, name = label.partition("/")
                 await self._registry.put_state(namespace, name, None)
+
+    async def _show(self, change: Change) -> None:
+        """Keeps what is shown, then tells it. Raises StoreAway."""
+        if change.new != change.old:
+            namespace, _, name = change.label.partition("/")
+            await self._registry.put_state(namespace, name, change.new.to_json())
+            _log_change(change)
+        self._last[change.label] = change.new
+        if change.provider is not None:
+            self._metrics.show(change.provider, change.new)
+        self._shown(change)
+
+    async def _states(self) -> dict[str, State]:
+        return {label: states.from_json(body) for label, body in (await self._registry.states()).items()}
 
     async def _load(self) -> None:
         self._contents = await self._registry.load()
@@ -235,13 +308,13 @@ def _label(provider: Provider) -> str:
     return f"{provider.namespace}/{provider.name}"
 
 
-def _log_change(provider: Provider, old: State, new: State) -> None:
-    before = {item.type: (item.status, item.reason) for item in old.conditions}
-    for item in new.conditions:
+def _log_change(change: Change) -> None:
+    before = {item.type: (item.status, item.reason) for item in change.old.conditions}
+    for item in change.new.conditions:
         if before.get(item.type) != (item.status, item.reason):
             log.info(
                 "condition_changed",
-                provider=provider.uid,
+                resource=change.label,
                 type=item.type.value,
                 status=item.status.value,
                 reason=item.reason.value,

@@ -47,7 +47,11 @@ class ProvisioningSettings(BaseModel):
     retry_first_seconds: float = Field(
         default=5.0, gt=0, description="Wait after the first failure; it doubles with each further one (s)."
     )
-    retry_cap_seconds: float = Field(default=300.0, gt=0, description="The longest wait after failures (s).")
+    retry_cap_seconds: float = Field(
+        default=600.0,
+        gt=0,
+        description="The longest wait after failures (s); as long as the interval, an error costs no more.",
+    )
     at_once: int = Field(default=16, ge=1, description="Providers that are checked at the same time.")
     removed_kept_seconds: float = Field(
         default=72 * 3600.0,
@@ -67,3 +71,8 @@ class ProvisioningSettings(BaseModel):
     tokens: TokenSettings = Field(
         default_factory=TokenSettings, description="How the portals' tokens are renewed."
     )
+
+    @property
+    def shortest_interval_seconds(self) -> float:
+        """What was asked within this time is not asked again."""
+        return self.interval_seconds * (1 - self.interval_jitter)

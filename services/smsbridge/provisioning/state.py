@@ -16,7 +16,8 @@ from smsbridge.provisioning.conditions import Condition, Status, Type
 class State:
     """`registered` tells for which registrations_version and handler the portal was told of us.
 
-    `errors` are those of the manifest, where the resource is not valid.
+    `errors` are those of the manifest, where the resource is not valid. `last_sync`: when the portal was last
+    seen to show what it should.
     """
 
     uid: str = ""
@@ -27,6 +28,7 @@ class State:
     account_fingerprint: str = ""
     account_asked_at: datetime | None = None
     balance: Decimal | None = None
+    last_sync: datetime | None = None
     errors: tuple[str, ...] = ()
     removed: bool = False
 
@@ -48,6 +50,7 @@ class State:
             "accountFingerprint": self.account_fingerprint,
             "accountAskedAt": self.account_asked_at.isoformat() if self.account_asked_at else None,
             "balance": None if self.balance is None else str(self.balance),
+            "lastSync": self.last_sync.isoformat(timespec="seconds") if self.last_sync else None,
             "errors": list(self.errors),
             "removed": self.removed,
         }
@@ -55,7 +58,7 @@ class State:
 
 def from_json(body: Mapping[str, Any]) -> State:
     """What another version wrote and we cannot read counts as nothing known."""
-    asked, balance = body.get("accountAskedAt"), body.get("balance")
+    asked, balance, synced = (body.get(key) for key in ("accountAskedAt", "balance", "lastSync"))
     try:
         return State(
             uid=str(body.get("uid", "")),
@@ -66,6 +69,7 @@ def from_json(body: Mapping[str, Any]) -> State:
             account_fingerprint=str(body.get("accountFingerprint", "")),
             account_asked_at=datetime.fromisoformat(asked) if asked else None,
             balance=None if balance is None else Decimal(balance),
+            last_sync=datetime.fromisoformat(synced) if synced else None,
             errors=tuple(str(item) for item in body.get("errors", ())),
             removed=bool(body.get("removed", False)),
         )

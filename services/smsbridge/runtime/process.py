@@ -10,10 +10,12 @@ import gc
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Protocol
 
 import structlog
 from prometheus_client import CollectorRegistry, ProcessCollector
+from pydantic import BaseModel, ConfigDict, Field
 
 from smsbridge.runtime import metrics
 from smsbridge.runtime.internal import InternalListener
@@ -22,6 +24,20 @@ log = structlog.get_logger()
 
 LIFELINE_VARIABLE = "SMSBRIDGE_LIFELINE"  # number of the pipe's descriptor in a child
 _PR_SET_PDEATHSIG = 1
+
+
+class ProcessSettings(BaseModel):
+    """What every process has."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    internal: str = Field(
+        default="127.0.0.1:7100", description="HOST:PORT of /metrics, /livez and /readyz; empty for none."
+    )
+    master_key_file: Path = Field(
+        default=Path("data/master.key"),
+        description="The keyring: one key of 32 bytes in base64 a line; the first writes, all read.",
+    )
 
 
 class Role(Protocol):
@@ -44,9 +60,9 @@ def new_registry() -> CollectorRegistry:
     return registry
 
 
-def stop_on_signals() -> asyncio.Event:
-    """An event that SIGTERM and SIGINT set."""
-    stop = asyncio.Event()
+def stop_on_signals(stop: asyncio.Event | None = None) -> asyncio.Event:
+    """An event that SIGTERM and SIGINT set; `stop` where there is one already."""
+    stop = stop or asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)

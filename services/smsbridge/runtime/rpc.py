@@ -13,12 +13,15 @@ import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry, Counter, Histogram
+from pydantic import BaseModel, ConfigDict, Field
 
 from smsbridge.runtime import addresses
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 _KEEPALIVE_MS = 20_000
 _KEEPALIVE_TIMEOUT_MS = 5_000
+_CONNECTION_AGE_MS = 60_000
+_CONNECTION_GRACE_MS = 15 * 60_000  # longer than any call: who watches a message is not cut off
 
 _COMMON_OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
@@ -31,6 +34,9 @@ _SERVER_OPTIONS = (
     ("grpc.so_reuseport", 0),  # two servers on one port would share the calls; a taken port must fail
     ("grpc.http2.min_ping_interval_without_data_ms", _KEEPALIVE_MS // 2),
     ("grpc.http2.max_ping_strikes", 0),
+    # Clients find replicas that came later only when they connect anew.
+    ("grpc.max_connection_age_ms", _CONNECTION_AGE_MS),
+    ("grpc.max_connection_age_grace_ms", _CONNECTION_GRACE_MS),
 )
 
 _CHANNEL_OPTIONS = (
@@ -40,6 +46,13 @@ _CHANNEL_OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 1_000),  # a restarted role is found within a second, not two minutes
     ("grpc.enable_retries", 0),  # what may be repeated is the typed clients' knowledge
 )
+# A name may stand for many replicas (a headless Service): all are called in turn, and looked up again at once
+# when one goes away, where gRPC by itself would take the first and look again after half a minute.
+_BALANCED_OPTIONS = (
+    ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),
+    ("grpc.dns_min_time_between_resolutions_ms", 1_000),
+)
+_NAME_SCHEME = "dns:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +64,29 @@ class Endpoints:
     hlr: str
 
 
+class EndpointSettings(BaseModel):
+    """Where the roles' gRPC servers are."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sender: str = Field(
+        default="127.0.0.1:7102",
+        description="HOST:PORT of the sender; dns:///NAME:PORT calls all replicas behind a name in turn.",
+    )
+    status: str = Field(default="127.0.0.1:7103", description="The same of the status role.")
+    hlr: str = Field(default="127.0.0.1:7104", description="The same of the hlr role.")
+
+    def endpoints(self) -> Endpoints:
+        return Endpoints(sender=self.sender, status=self.status, hlr=self.hlr)
+
+
 def channel(address: str) -> grpc.aio.Channel:
-    """To HOST:PORT; connects with the first call. Plain text: roles meet on loopback or in a cluster."""
-    return grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
+    """To HOST:PORT, or to all that a name stands for (`dns:///NAME:PORT`); connects with the first call.
+
+    Plain text: roles meet on loopback or inside a cluster.
+    """
+    balanced = _BALANCED_OPTIONS if address.startswith(_NAME_SCHEME) else ()
+    return grpc.aio.insecure_channel(address, options=(*_CHANNEL_OPTIONS, *balanced))
 
 
 class RpcServer:

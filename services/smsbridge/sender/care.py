@@ -188,7 +188,7 @@ class AccountCare:
             return None
         except errors.Away:
             return None
-        await self._accounts.saw_balance(account.key, balance)
+        await self._accounts.saw_balance(account.key, balance, fingerprint=account.fingerprint)
         return balance
 
     async def _refused_question(

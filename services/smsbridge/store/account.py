@@ -124,10 +124,7 @@ class Accounts:
         return answer
 
     async def schedule_probe(self, key: str, *, in_seconds: float) -> None:
-        async with connection.translated():
-            seconds, micros = await self._store.redis.time()
-            at = int(seconds * 1000 + micros / 1000 + in_seconds * 1000)
-            await self._store.redis.hset(f"{tags.account(key)}state", "until", at)
+        await self._set(key, {"until": await self._now_ms() + int(in_seconds * 1000)})
 
     async def resume(self, key: str) -> None:
         """The account may send again; one request goes alone until it succeeds."""
@@ -142,15 +139,28 @@ class Accounts:
 
     async def back_off(self, key: str, *, seconds: float) -> None:
         """Too many connections: no send for so long."""
-        async with connection.translated():
-            now, micros = await self._store.redis.time()
-        await self._set(key, {"back_off": int(now * 1000 + micros / 1000 + seconds * 1000)})
+        await self._set(key, {"back_off": await self._now_ms() + int(seconds * 1000)})
 
     async def prove_status(self, key: str) -> None:
         await self._set(key, {"proved": "1"})
 
-    async def saw_balance(self, key: str, balance: Decimal) -> None:
-        await self._set(key, {"balance": str(balance)})
+    async def saw_balance(self, key: str, balance: Decimal, *, fingerprint: str = "") -> None:
+        """`fingerprint`: of the credentials that it was told to; they count as good for a while."""
+        seen: dict[str, Any] = {"balance": str(balance)}
+        if fingerprint:
+            seen |= {"balance_at": await self._now_ms(), "balance_print": fingerprint}
+        await self._set(key, seen)
+
+    async def recent_balance(self, key: str, fingerprint: str, *, within_seconds: float) -> Decimal | None:
+        """What the account said to these credentials, where somebody asked it within so long."""
+        async with connection.translated():
+            names = ("balance", "balance_at", "balance_print")
+            values = await self._store.redis.hmget(f"{tags.account(key)}state", names)
+        balance, at, printed = [value.decode() if value else "" for value in values]
+        if not balance or printed != fingerprint:
+            return None
+        age_ms = await self._now_ms() - int(at)
+        return Decimal(balance) if age_ms < within_seconds * 1000 else None
 
     async def stopped_at(self, key: str, balance: Decimal) -> None:
         """What the balance was when SMSC said that there was no money: only more than that lets it go on."""
@@ -176,6 +186,11 @@ class Accounts:
         return AccountState(
             pause, int(until or 0) if pause else 0, Decimal(balance) if balance else None, proved == "1"
         )
+
+    async def _now_ms(self) -> int:
+        async with connection.translated():
+            seconds, micros = await self._store.redis.time()
+        return int(seconds) * 1000 + int(micros) // 1000
 
     async def _set(self, key: str, values: dict[str, Any]) -> None:
         async with connection.translated():

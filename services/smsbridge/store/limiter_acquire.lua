@@ -7,6 +7,7 @@
 --             last of the lowest priority)
 --   om:METHOD hash: stop (until), cost (seconds a command), limit (learned), next (pace), landed (last answer)
 --   ob:METHOD hash, unix time -> operating seconds that the portal forgets then;  of:METHOD list, commands|at under way
+--   day:N     requests that went on day N of unix time (UTC), for people to see
 -- Answers {ok = true}, {wait_ms, why} or {stopped = why, wait_ms}.
 local a = cjson.decode(ARGV[1])
 assert(type(a.priority) == 'number' and a.caps[a.priority + 1] and a.rate > 0 and a.commands > 0, 'acquire: an argument is missing')
@@ -69,6 +70,8 @@ local function answer()
   if lowest and (num(b[5]) + 1) * a.verification_share >= 1 then cap = a.caps[1] end
   if level + 1 > cap + 1e-6 then return { wait_ms = math.ceil((level + 1 - cap) / a.rate * 1000), why = 'rate' } end
   if a.peek then return { ok = true } end
+  local day = T .. 'day:' .. math.floor(at / 86400000)
+  if redis.call('INCR', day) == 1 then redis.call('EXPIRE', day, 2 * 86400) end
   redis.call('HSET', T .. 'bk', 'level', level + 1, 'at', at, 'skipped', lowest and 0 or math.min(num(b[5]) + 1, 1000))
   if a.method ~= '' and a.operating_limit > 0 then
     local key = T .. 'of:' .. a.method

@@ -163,6 +163,13 @@ class PortalLimiter:
             found = await self._store.redis.hgetall(tags.portal(portal) + "flags")
         return {name.decode(): int(float(at)) for name, at in found.items()}
 
+    async def calls_today(self, portal: str) -> int:
+        """Requests to the portal since midnight (UTC), of all roles."""
+        async with connection.translated():
+            seconds, _ = await self._store.redis.time()
+            count = await self._store.redis.get(f"{tags.portal(portal)}day:{int(seconds) // 86_400}")
+        return int(count or 0)
+
     async def _ask(self, portal: str, *, priority: IntEnum, method: str, commands: int, peek: bool) -> Turn:
         limits = self._limits
         payload: dict[str, Any] = {

@@ -126,6 +126,14 @@ class Registry:
         answer = await self._read("states")
         return {label: json.loads(text) for label, text in (answer.get("states") or {}).items()}
 
+    async def hold(self, owner: str, *, seconds: float) -> str:
+        """Makes `owner` the one writer for so long, where nobody else is; a repeat renews it. Says who is."""
+        return str((await self._change("hold", owner, str(int(seconds * 1000))))["owner"])
+
+    async def leave(self, owner: str) -> None:
+        """Ends `hold` early, so that the next one need not wait."""
+        await self._change("leave", owner)
+
     async def check_key(self, *, advance: bool = False) -> str:
         """Empty where what the store holds was sealed with a key of our ring, else a sentence (guarantee 14).
 

@@ -7,6 +7,8 @@
 --   state  NAME JSON               conditions of a provider; empty JSON takes them away
 --   bind   UID MEMBER              which portal a provider belongs to
 --   list   KEY                     puts an installation into the list and raises its version
+--   hold   OWNER MS               makes OWNER the registry's one writer for so long, where nobody else is; answers who is
+--   leave  OWNER                   ends that
 --   key    FINGERPRINT NEXT        what the store's secrets are sealed with: set where unset, else moved from
 --                                  FINGERPRINT to NEXT where both are given
 local what, a, b, c = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -45,6 +47,16 @@ elseif what == 'bind' then
 elseif what == 'list' then
   redis.call('SADD', T .. 'installations', a)
   return cjson.encode({ version = followed() })
+elseif what == 'hold' then
+  local owner = redis.call('GET', T .. 'writer')
+  if not owner or owner == a then
+    redis.call('SET', T .. 'writer', a, 'PX', b)
+    owner = a
+  end
+  return cjson.encode({ owner = owner })
+elseif what == 'leave' then
+  if redis.call('GET', T .. 'writer') == a then redis.call('DEL', T .. 'writer') end
+  return cjson.encode({})
 elseif what == 'key' then
   redis.call('SETNX', T .. 'master-key', a)
   local current = redis.call('GET', T .. 'master-key')

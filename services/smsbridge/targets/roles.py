@@ -11,6 +11,7 @@ from smsbridge.core import errors
 from smsbridge.gateway import role as gateway
 from smsbridge.hlr import role as hlr
 from smsbridge.provisioning import role as provisioning
+from smsbridge.provisioning.manifests_file import FileSource
 from smsbridge.runtime import process, rpc
 from smsbridge.sender import role as sender
 from smsbridge.smsc.client import SmscClient
@@ -106,7 +107,7 @@ def _provisioner(parts: Parts) -> process.Role:
         raise errors.ConfigError("the provisioner follows a file of manifests: give --providers FILE")
     return provisioning.Role(
         parts.settings.provisioning,
-        providers=parts.providers,
+        source=FileSource(parts.providers),
         store=parts.store,
         keyring=parts.keyring,
         installations=parts.installations,

@@ -9,68 +9,18 @@ from smsbridge.core import errors
 from smsbridge.gateway.settings import GatewaySettings
 from smsbridge.hlr.settings import HlrSettings
 from smsbridge.provisioning.settings import ProvisioningSettings
-from smsbridge.runtime import rpc
 from smsbridge.runtime import settings as runtime_settings
 from smsbridge.runtime.logging import LoggingSettings
+from smsbridge.runtime.process import ProcessSettings
+from smsbridge.runtime.rpc import EndpointSettings
 from smsbridge.runtime.supervisor import SupervisorSettings
 from smsbridge.sender.settings import SenderSettings
-from smsbridge.smsc import client as smsc_client
+from smsbridge.smsc.settings import SmscSettings
 from smsbridge.status.settings import StatusSettings
 from smsbridge.store.account import AccountLimits
 from smsbridge.store.connection import StoreSettings
 from smsbridge.store.embedded import EmbeddedSettings
 from smsbridge.store.portal_limiter import PortalLimits
-
-
-class ProcessSettings(BaseModel):
-    """What every process has."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    internal: str = Field(
-        default="127.0.0.1:7100", description="HOST:PORT of /metrics, /livez and /readyz; empty for none."
-    )
-    master_key_file: Path = Field(
-        default=Path("data/master.key"),
-        description="The keyring: one key of 32 bytes in base64 a line; the first writes, all read.",
-    )
-
-
-class EndpointSettings(BaseModel):
-    """Where the roles' gRPC servers are."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    sender: str = Field(default="127.0.0.1:7102", description="HOST:PORT of the sender.")
-    status: str = Field(default="127.0.0.1:7103", description="HOST:PORT of the status role.")
-    hlr: str = Field(default="127.0.0.1:7104", description="HOST:PORT of the hlr role.")
-
-    def endpoints(self) -> rpc.Endpoints:
-        return rpc.Endpoints(sender=self.sender, status=self.status, hlr=self.hlr)
-
-
-class SmscSettings(BaseModel):
-    """The client of SMSC.ru."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    total_timeout_seconds: float = Field(
-        default=20.0,
-        gt=0,
-        le=20.0,
-        description="Hard limit of one send (s); a lease outlasts it by 10 s, so it is not to be longer.",
-    )
-    connect_timeout_seconds: float = Field(default=5.0, gt=0, description="Name, connection and TLS (s).")
-    status_timeout_seconds: float = Field(
-        default=10.0, gt=0, description="One question: status, balance (s)."
-    )
-
-    def client(self) -> smsc_client.ClientSettings:
-        return smsc_client.ClientSettings(
-            total_timeout_seconds=self.total_timeout_seconds,
-            connect_timeout_seconds=self.connect_timeout_seconds,
-            status_timeout_seconds=self.status_timeout_seconds,
-        )
 
 
 class Settings(BaseModel):
