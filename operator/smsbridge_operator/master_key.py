@@ -13,6 +13,7 @@ import kopf
 
 from smsbridge.core import errors
 from smsbridge.store.keyring import KEY_BYTES
+from smsbridge_operator import handlers
 
 KEY_NAME = "master.key"
 _TIMEOUT_SECONDS = 30.0
@@ -21,8 +22,7 @@ _MADE, _THERE = 201, 409
 
 async def make(*, namespace: str, secret: str) -> bool:
     """True where it was made now. Raises ConfigError, ServiceAway."""
-    account = kopf.login_with_service_account(settings=kopf.OperatorSettings())
-    account = account or kopf.login_with_kubeconfig(settings=kopf.OperatorSettings())
+    account = handlers.login(settings=kopf.OperatorSettings())
     if account is None:
         raise errors.ConfigError("there is neither a ServiceAccount nor a kubeconfig to log in with")
     key = base64.b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n"
