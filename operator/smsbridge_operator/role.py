@@ -136,6 +136,8 @@ class Role:
                 self._cluster, self._board, farewell=self._farewell, settings=operator
             ),
             settings=settings,
+            # Peering is off; left alone, the framework looks up a name of its user, and an image has none.
+            identity="smsbridge",  # type: ignore[arg-type]  # its NewType is private
             standalone=True,
             clusterwide=operator.cluster_wide,
             namespaces=operator.namespaces,
