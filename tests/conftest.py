@@ -55,13 +55,20 @@ async def store(valkey: embedded.EmbeddedValkey) -> AsyncIterator[connection.Sto
 
 
 @pytest.fixture(scope="session")
-def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[apiserver.ApiServer]:
-    """A real Kubernetes API for the session; skips with the reason where none can be had."""
+def control_plane() -> Path:
+    """Where etcd and kube-apiserver are; skips with the reason where they cannot be had."""
     try:
-        found = binaries.directory()
+        return binaries.directory()
     except binaries.UnavailableError as reason:
         if binaries.required():
             pytest.fail(f"no control plane, and SMSBRIDGE_REQUIRE_CLUSTER is 1: {reason}", pytrace=False)
         pytest.skip(f"no control plane: {reason}")
-    with apiserver.running(found, tmp_path_factory.mktemp("kubernetes")) as server:
+
+
+@pytest.fixture(scope="session")
+def api_server(
+    control_plane: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[apiserver.ApiServer]:
+    """A real Kubernetes API for the session."""
+    with apiserver.running(control_plane, tmp_path_factory.mktemp("kubernetes")) as server:
         yield server

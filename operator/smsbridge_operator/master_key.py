@@ -5,8 +5,6 @@ It may create Secrets and do nothing else with them: that it is there already, t
 
 import base64
 import secrets
-import ssl
-from pathlib import Path
 
 import aiohttp
 import kopf
@@ -35,7 +33,7 @@ async def make(*, namespace: str, secret: str) -> bool:
     }
     url = f"{account.server}/api/v1/namespaces/{namespace}/secrets"
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS)
-    connector = aiohttp.TCPConnector(ssl=_context(account))
+    connector = aiohttp.TCPConnector(ssl=account.as_ssl_context())
     try:
         async with (
             aiohttp.ClientSession(
@@ -52,9 +50,3 @@ async def make(*, namespace: str, secret: str) -> bool:
         )
     return status == _MADE
 
-
-def _context(account: kopf.ConnectionInfo) -> ssl.SSLContext:
-    cafile = str(account.ca_path) if account.ca_path else None
-    data = account.ca_data
-    cadata = base64.b64decode(data).decode() if data and not Path(str(data)).exists() else None
-    return ssl.create_default_context(cafile=cafile, cadata=cadata)

@@ -26,11 +26,14 @@ def install_definition(client: lightkube.Client) -> None:
             client.apply(item, force=True)
 
 
-def make_namespace(client: lightkube.Client, prefix: str = "", *, name: str = "") -> str:
-    """One of that name, or one of its own."""
-    name = name or f"{prefix}-{uuid.uuid4().hex[:8]}"
+def make_namespace(client: lightkube.Client, prefix: str) -> str:
+    name = f"{prefix}-{uuid.uuid4().hex[:8]}"
     client.create(Namespace(metadata=ObjectMeta(name=name)))
     return name
+
+
+def ensure_namespace(client: lightkube.Client, name: str) -> None:
+    client.apply(Namespace(metadata=ObjectMeta(name=name)), field_manager="tests", force=True)
 
 
 def body(name: str, namespace: str, /, **changes: Any) -> dict[str, Any]:

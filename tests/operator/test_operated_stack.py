@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import lightkube
 import pytest
 import yaml
 from lightkube.resources.core_v1 import Secret
@@ -67,8 +66,7 @@ class OperatedStack(harness.Stack):
 async def running(server: ApiServer, directory: Path, plan: harness.Plan) -> AsyncIterator[OperatedStack]:
     client = server.client()
     resources.install_definition(client)
-    with contextlib.suppress(lightkube.ApiError):  # it is there already
-        resources.make_namespace(client, name="crm")
+    resources.ensure_namespace(client, "crm")
     labs.grant(client, "crm")
     async with Sandbox.running(harness.sandbox_settings()) as sandbox:
         config = {**harness.SHORT, "sender": {**harness.SHORT["sender"], "money_probe_seconds": 1.0}}
