@@ -49,4 +49,3 @@ async def make(*, namespace: str, secret: str) -> bool:
             f"the API server answered {status} to the Secret {secret}; this needs the right to create it"
         )
     return status == _MADE
-
