@@ -46,6 +46,7 @@ crd: setup ## write the resource's definition into the chart
 docs: setup ## write the generated pages of docs/ and the chart's README
 	$(BIN)/python -m smsbridge.targets.reference > docs/configuration.md
 	$(BIN)/python -m smsbridge.provisioning.reference > docs/resource.md
+	$(BIN)/python -m smsbridge_operator.reference > docs/kubernetes-operator.md
 	$(BIN)/python charts/generate_readme.py > charts/smsbridge/README.md
 
 bench: setup ## measure; prints a table and writes bench-report.json
