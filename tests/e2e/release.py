@@ -22,6 +22,11 @@ NAME = "smsbridge"
 DOMAIN = "example.bitrix24.ru"
 ROLES = ("gateway", "sender", "status", "hlr")
 INTERNAL = 7100
+# A node for tests is small, and an upgrade starts new pods beside the old ones: they share what there is.
+_SMALL = [
+    f"{component}.resources.requests.cpu=10m"
+    for component in (*ROLES, "operator", "valkey", "sandbox", "jobs")
+]
 _INSTALL_SECONDS = 420.0
 _ROLLOUT_SECONDS = 300.0
 
@@ -56,6 +61,7 @@ class Release:
             f"image.tag={self.image.tag}",
             f"image.pullPolicy={self.image.pull_policy}",
             "sandbox.enabled=true",
+            *_SMALL,
             *self.values,
             *values,
         ]
