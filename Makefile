@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: help setup demo test e2e lint format proto docs bench lock clean
+.PHONY: help setup demo test e2e lint format proto crd docs bench lock clean
 
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -39,6 +39,9 @@ format: setup ## sort imports and format
 
 proto: setup ## write the stubs from proto/
 	$(BIN)/python proto/generate.py
+
+crd: setup ## write the resource's definition into the chart
+	$(BIN)/python -m smsbridge_operator.crd > charts/smsbridge/files/crd-smscproviders.yaml
 
 docs: setup ## write the generated pages of docs/
 	$(BIN)/python -m smsbridge.targets.reference > docs/configuration.md

@@ -25,15 +25,16 @@ _HEAD = """\
 {description}
 
 How to install, upgrade, size and remove it stands in [docs/kubernetes.md](../../docs/kubernetes.md).
-Kubernetes {kubernetes} is needed, with nothing else in it; Ingress controller, cert-manager, Prometheus Operator and KEDA are used where they are asked for.
+It needs Kubernetes {kubernetes} or newer.
+Ingress controller, cert-manager, Prometheus Operator and KEDA are used where they are asked for.
 
 ```sh
-helm install smsbridge charts/smsbridge --namespace crm --create-namespace --set image.repository=REGISTRY/smsbridge
+helm install smsbridge charts/smsbridge --namespace crm --create-namespace --values values.yaml
 ```
 
 ## Values
 
-This page is made from the comments of [values.yaml](values.yaml): `python charts/generate_readme.py > charts/smsbridge/README.md`.
+This page is made from the comments of [values.yaml](values.yaml) by `charts/generate_readme.py`.
 A value that does not exist is refused.
 
 | value | default | what it is for |

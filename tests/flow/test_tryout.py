@@ -1,4 +1,4 @@
-"""`smsbridge tryout` against a running sandbox and `run all`, and what it says where a step does not come true."""
+"""`smsbridge tryout` against a sandbox and `run all`, and what it says where a step does not come true."""
 
 from pathlib import Path
 

@@ -56,7 +56,7 @@ async def _tryout(url: str, name: str, *, data: Path | None, config: Path | None
 
 
 class _Trial:
-    """The steps in their order; each says what it waits for, and raises `common.Failed` if it waits in vain."""
+    """The steps in their order; each raises `common.Failed` with a sentence where it waits in vain."""
 
     def __init__(self, sandbox: SandboxClient, registry: Registry, *, name: str, seconds: float) -> None:
         self._sandbox = sandbox
@@ -75,8 +75,10 @@ class _Trial:
 
         return await self._until(
             known,
-            lambda: f"provider {self._name} was not published; see its conditions, and whether somebody "
-            "follows its manifest",
+            lambda: (
+                f"provider {self._name} was not published; see its conditions, and whether somebody "
+                "follows its manifest"
+            ),
         )
 
     async def install(self, provider: Provider, *, install_url: str, callback_url: str) -> None:
@@ -98,8 +100,10 @@ class _Trial:
 
         await self._until(
             taken,
-            lambda: f"the gateway did not take the installation (HTTP {answers}; 0: nobody answered); "
-            f"check spec.publicUrl {provider.public_url}",
+            lambda: (
+                f"the gateway did not take the installation (HTTP {answers}; 0: nobody answered); "
+                f"check spec.publicUrl {provider.public_url}"
+            ),
         )
 
         async def registered() -> bool:
@@ -127,8 +131,10 @@ class _Trial:
 
         await self._until(
             delivered,
-            lambda: f"the portal shows {seen} for message {message_id}, not {_DELIVERED}; "
-            f"see `smsbridge message {message_id}`",
+            lambda: (
+                f"the portal shows {seen} for message {message_id}, not {_DELIVERED}; "
+                f"see `smsbridge message {message_id}`"
+            ),
         )
 
     async def _done(self, action: Awaitable[None]) -> bool:

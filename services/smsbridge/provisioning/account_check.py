@@ -61,7 +61,7 @@ class Address(Protocol):
 
     async def auth_errors(self) -> int: ...
 
-    async def stopped_ms(self) -> int: ...
+    async def stopped_for(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +94,11 @@ async def check(
 ) -> tuple[list[Condition], State]:
     """CredentialsValid and Sending, and what is to be remembered. Raises StoreAway."""
     account = accounts.of(provider.account)
-    pause = (await clients.book.state(account.key)).pause
+    pause = (await clients.book.state(account.key)).pause or await clients.egress.stopped_for()
     sending = sending_condition(provider, pause)
     known = state.find(Type.CREDENTIALS_VALID)
     same = state.account_fingerprint == account.fingerprint
-    if pause or await clients.egress.stopped_ms() > 0:
+    if pause:
         kept = [known] if known and same else [_condition(Status.UNKNOWN, Reason.NOT_CHECKED)]
         return [*kept, sending], state
     if same and known and known.reason is Reason.LOGIN_REFUSED and _recent(state, settings, now):

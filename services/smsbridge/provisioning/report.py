@@ -37,7 +37,7 @@ async def show_provider(registry: Registry, keyring: Keyring, *, namespace: str,
     if not entries:
         if body is None:
             raise errors.InputError(f"there is no provider {label}; see `smsbridge provider list`")
-        return {**_invalid_row(label, state), **_conditions(state)}
+        return {**_invalid_row(label, state), **_found(state)}
     entry = max(entries, key=lambda e: (not e.provider.removed, e.provider.removed_at_ms))
     addresses = urls.of(entry.provider, keyring)
     return {
@@ -46,7 +46,7 @@ async def show_provider(registry: Registry, keyring: Keyring, *, namespace: str,
         "callbackUrl": addresses.callback,
         "installUrl": addresses.install,
         "eventsUrl": addresses.events,
-        **_conditions(state),
+        **_found(state),
         "settings": _settings(entry),
     }
 
@@ -58,8 +58,9 @@ def status_of(provider: Provider, state: State) -> dict[str, Any]:
         "handlerUrl": addresses.handler,
         "callbackUrl": addresses.callback,
         "installUrl": addresses.install,
-        **_conditions(state),
+        **conditions_of(state),
         "balance": None if state.balance is None else str(state.balance),
+        "lastSync": state.last_sync.isoformat(timespec="seconds") if state.last_sync else None,
     }
 
 
@@ -110,12 +111,16 @@ def _invalid_row(label: str, state: State) -> dict[str, Any]:
     }
 
 
-def _conditions(state: State) -> dict[str, Any]:
+def conditions_of(state: State) -> dict[str, Any]:
+    """As a Kubernetes resource shows them."""
     return {
         "observedGeneration": state.generation,
         "conditions": [item.to_json() for item in state.conditions],
-        "errors": list(state.errors),
     }
+
+
+def _found(state: State) -> dict[str, Any]:
+    return {**conditions_of(state), "errors": list(state.errors)}
 
 
 def _settings(entry: Entry) -> dict[str, Any]:

@@ -87,7 +87,7 @@ class Provisioner:
         self._contents = Contents()
         self._let_go: set[str] = set()  # removed ones that the portal shows no more
         self._invalid: Mapping[str, tuple[ResourceError, ...]] = {}
-        self._pauses: dict[str, str] = {}
+        self._last: dict[str, State] = {}  # shown of each label by this process
         self._running: dict[str, asyncio.Task[None]] = {}
         self._limit = asyncio.Semaphore(settings.at_once)
         self.problem = f"{source.name} has not been read yet"
@@ -152,15 +152,14 @@ class Provisioner:
         """
         for uid, pause in pauses.items():
             entry = self._contents.entries.get(uid)
-            if entry is None or entry.provider.removed or self._pauses.get(uid) == pause:
+            if entry is None or entry.provider.removed or uid in self._running:  # its reconciliation says it
                 continue
-            label = _label(entry.provider)
-            state = (await self._states()).get(label, State())
-            if state.uid != uid or uid in self._running:  # its reconciliation says it
+            state = self._last.get(_label(entry.provider))
+            if state is None or state.uid != uid:
                 continue
             new = reconcile.sending(entry.provider, state, pause=pause, now=self._clock.now())
-            await self._show(Change(label, state, new, entry.provider))
-            self._pauses[uid] = pause
+            if new != state:
+                await self._show(Change(_label(entry.provider), state, new, entry.provider))
 
     def is_gone(self, uid: str) -> bool:
         """True where the registry holds no living provider of that uid."""
@@ -292,6 +291,7 @@ class Provisioner:
             namespace, _, name = change.label.partition("/")
             await self._registry.put_state(namespace, name, change.new.to_json())
             _log_change(change)
+        self._last[change.label] = change.new
         if change.provider is not None:
             self._metrics.show(change.provider, change.new)
         self._shown(change)

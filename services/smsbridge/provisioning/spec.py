@@ -122,13 +122,14 @@ class Smsc(Section):
 class When(Section):
     origin: Annotated[list[RuleOrigin], BeforeValidator(lambda v: [v] if isinstance(v, str) else v)] = Field(
         default_factory=list,
-        description="Where the message comes from, one or a list: `card`, `robot` (robots and workflows), "
+        description="Where the message comes from, a list (or, in a file, one alone): `card`, `robot` "
+        "(robots and workflows), "
         "`service` (one-time codes, robots with the default provider), `marketing`. Empty: any.",
     )
     document_type: Strings = Field(
         default_factory=list,
-        description="CRM type of the card or document, one or a list: `LEAD`, `DEAL`, `CONTACT`, "
-        "`COMPANY`, `DYNAMIC_183` and the like. Empty: any.",
+        description="CRM type of the card or document, a list (or, in a file, one alone): `LEAD`, `DEAL`, "
+        "`CONTACT`, `COMPANY`, `DYNAMIC_183` and the like. Empty: any.",
     )
     text_matches: Pattern = Field(
         default="",
@@ -137,7 +138,8 @@ class When(Section):
     )
     phone_prefix: Annotated[Strings, AfterValidator(_digits)] = Field(
         default_factory=list,
-        description="First digits of the number in international form, one or a list, in quotes. Empty: any.",
+        description="First digits of the number in international form, a list (or, in a file, one alone), in "
+        "quotes. Empty: any.",
     )
 
 

