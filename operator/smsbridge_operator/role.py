@@ -137,6 +137,8 @@ class Role:
             ),
             settings=settings,
             standalone=True,
+            # Left to itself it looks its user up, who has no name in a container.
+            identity=socket.gethostname(),  # type: ignore[arg-type]  # a NewType of str that is not exported
             clusterwide=operator.cluster_wide,
             namespaces=operator.namespaces,
             stop_flag=self._stopping,
