@@ -34,7 +34,7 @@ def release(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     if place.exists("namespace", place.namespace):
         pytest.fail(f"an earlier run left its namespace: kubectl delete namespace {place.namespace}")
     had_crd = place.exists("crd", CRD)
-    made = Release(place, image, values=("crds.install=false",) if had_crd and not _ours(place) else ())
+    made = Release(place, image, values={"crds": {"install": False}} if had_crd and not _ours(place) else {})
     cluster.call("kubectl", "create", "namespace", place.namespace)
     before = request.session.testsfailed
     try:
@@ -47,7 +47,7 @@ def release(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         if request.session.testsfailed > before:
             place.report(REPORT)
         if os.environ.get("SMSBRIDGE_E2E_KEEP", "") != "1":
-            _remove(place, with_crd=not had_crd)
+            _remove(made, with_crd=not had_crd)
 
 
 @pytest.fixture
@@ -62,10 +62,12 @@ def _ours(place: cluster.Cluster) -> bool:
     return place.kubectl("get", "crd", CRD, "--output", path) == place.namespace
 
 
-def _remove(place: cluster.Cluster, *, with_crd: bool) -> None:
+def _remove(release: Release, *, with_crd: bool) -> None:
     """Providers first: nobody takes their finalizers away once the operator is gone."""
-    place.kubectl("delete", "smscproviders", "--all", "--timeout", "60s", seconds=90)
-    place.helm("uninstall", "smsbridge", "--ignore-not-found", "--wait", seconds=300)
+    place = release.cluster
+    if place.exists("crd", CRD):
+        place.kubectl("delete", "smscproviders", "--all", "--timeout", "60s", seconds=90)
+    release.helm.uninstall(seconds=240)
     if with_crd:
         place.kubectl("delete", "crd", CRD, "--ignore-not-found")
     cluster.call("kubectl", "delete", "namespace", place.namespace, "--timeout", "120s", seconds=150)
