@@ -70,7 +70,9 @@ class Release:
         self.helm.install(CHART, values, seconds=_INSTALL_SECONDS)
 
     def apply_sample(self) -> None:
-        self.cluster.kubectl("apply", "--filename", str(SAMPLE))
+        """It is written for the namespace `crm`."""
+        text = SAMPLE.read_text(encoding="utf-8").replace("gateway.crm", f"gateway.{self.cluster.namespace}")
+        self.cluster.kubectl("apply", "--filename", "-", stdin=text)
 
     def pods(self, component: str = "") -> list[dict[str, Any]]:
         """Those that live; of one role, or of all."""
