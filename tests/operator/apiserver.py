@@ -34,6 +34,20 @@ _HOST = "127.0.0.1"
 _START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
 _LOG_LINES = 20
+_AUDIT = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived", "ResponseStarted"],
+    "rules": [
+        {"level": "Metadata", "userGroups": ["system:serviceaccounts"], "resources": [{"group": ""}]},
+        {
+            "level": "Metadata",
+            "userGroups": ["system:serviceaccounts"],
+            "resources": [{"group": "smsbridge.dev"}],
+        },
+        {"level": "None"},
+    ],
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +55,7 @@ class ApiServer:
     url: str
     authority: Path  # the certificate that its own is signed with
     kubeconfig: Path  # of an administrator
+    audit: Path  # one JSON line for each request that ServiceAccounts made
     admin_token: str = field(repr=False)
 
     def kubeconfig_for(self, token: str, path: Path) -> Path:
@@ -86,8 +101,15 @@ def running(binaries: Path, directory: Path) -> Iterator[ApiServer]:
     tokens.touch(mode=0o600)
     tokens.write_text(f"{token},admin,admin,system:masters\n", encoding="ascii")
     etcd = _etcd(binaries, directory, client_port=client_port, peer_port=peer_port)
+    (directory / "audit-policy.yaml").write_text(yaml.safe_dump(_AUDIT), encoding="utf-8")
     api = _api(binaries, directory, files, tokens=tokens, etcd_port=client_port, port=api_port)
-    server = ApiServer(f"https://{_HOST}:{api_port}", files.authority, directory / "admin.kubeconfig", token)
+    server = ApiServer(
+        f"https://{_HOST}:{api_port}",
+        files.authority,
+        directory / "admin.kubeconfig",
+        directory / "audit.log",
+        token,
+    )
     server.kubeconfig_for(token, server.kubeconfig)
     with _process(directory / "etcd.log", etcd), _process(directory / "kube-apiserver.log", api) as process:
         _wait(process, server, port=api_port, log=directory / "kube-apiserver.log")
@@ -117,6 +139,8 @@ def _api(
         "--service-account-key-file", str(files.accounts_key),
         "--service-account-signing-key-file", str(files.accounts_key),
         "--service-cluster-ip-range", "10.96.0.0/16",
+        "--audit-policy-file", str(directory / "audit-policy.yaml"),
+        "--audit-log-path", str(directory / "audit.log"),
         # No controller makes default accounts, so pods would be refused for want of one.
         "--disable-admission-plugins", "ServiceAccount", "--endpoint-reconciler-type", "none",
     ]  # fmt: skip

@@ -56,6 +56,8 @@ class ProvisionerMetrics:
         self.reconciliations = Counter(
             "smsbridge_reconciliations", "Providers that were reconciled.", ["result"], registry=registry
         )
+        for result in ("ok", "incomplete", "failed"):
+            self.reconciliations.labels(result)
         self.manifest_errors = Gauge(
             "smsbridge_manifest_errors", "Errors in the manifests file as it is now.", registry=registry
         )
