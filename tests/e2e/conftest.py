@@ -63,8 +63,8 @@ def _ours(place: cluster.Cluster) -> bool:
 
 
 def _remove(release: Release, *, with_crd: bool) -> None:
-    """Providers first: nobody takes their finalizers away once the operator is gone. One that fails is helped,
-    so that a failed run does not leave a namespace that cannot be deleted.
+    """Providers first: nobody takes their finalizers away once the operator is gone. Where it did not work at
+    all they are taken away here, since a namespace that holds one is never deleted.
     """
     place = release.cluster
     if place.exists("crd", CRD):
