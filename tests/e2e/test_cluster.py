@@ -147,7 +147,10 @@ async def test_providers_and_release_go_and_what_is_precious_stays(
     claims = {claim["metadata"]["name"] for claim in release.cluster.objects("pvc")}
     release.helm.uninstall(seconds=240)
 
-    assert release.pods() == []
+    async def empty() -> bool:
+        return release.pods() == []
+
+    await until(empty, seconds=120, what=lambda: "pods stay after the release", pause=1)
     assert release.cluster.exists("secret", f"{NAME}-master-key")
     assert release.cluster.exists("crd", CRD)
     assert {claim["metadata"]["name"] for claim in release.cluster.objects("pvc")} == claims
