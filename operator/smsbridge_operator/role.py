@@ -136,9 +136,9 @@ class Role:
                 self._cluster, self._board, farewell=self._farewell, settings=operator
             ),
             settings=settings,
+            # Peering is off; left alone, the framework looks up a name of its user, and an image has none.
+            identity="smsbridge",  # type: ignore[arg-type]  # its NewType is private
             standalone=True,
-            # Left to itself it looks its user up, who has no name in a container.
-            identity=socket.gethostname(),  # type: ignore[arg-type]  # a NewType of str that is not exported
             clusterwide=operator.cluster_wide,
             namespaces=operator.namespaces,
             stop_flag=self._stopping,

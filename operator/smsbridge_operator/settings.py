@@ -64,8 +64,11 @@ class OperatorSettings(BaseModel):
 class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
+    # Validated without a value too: then the sentence says what is missing.
     operator: OperatorSettings = Field(
-        default_factory=OperatorSettings, description="What the operator looks after."
+        default_factory=dict,
+        validate_default=True,
+        description="What the operator looks after.",
     )
     process: ProcessSettings = Field(default_factory=ProcessSettings)
     logging: LoggingSettings = Field(default_factory=LoggingSettings)

@@ -58,6 +58,7 @@ def test_the_sandbox_sample_points_to_a_release_called_smsbridge() -> None:
     services = helm.of_kind(helm.render_ci("sandbox.yaml"), "Service")
 
     assert hosts(provider["spec"]) <= addresses_of(services)
+    assert "." in (urlsplit(provider["spec"]["publicUrl"]).hostname or "")  # or the portal refuses it
 
 
 @pytest.mark.parametrize("ci", ["sandbox.yaml", "all-in-one.yaml", "all-options.yaml", "namespaces.yaml"])

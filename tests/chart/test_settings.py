@@ -1,47 +1,35 @@
 """What containers are told exists: settings by environment, commands by arguments."""
 
-import json
 from typing import Any
 
 import pytest
 import typer.main
+from pydantic import BaseModel
 
 from smsbridge import cli
 from smsbridge.runtime import addresses
 from smsbridge.targets import settings as target_settings
+from smsbridge_operator import main as operator_main
+from smsbridge_operator import settings as operator_settings
 from tests.chart import helm
 
-OPERATOR_SECTIONS = {
-    "process", "logging", "store", "endpoints", "provisioning", "account", "portal", "smsc", "operator"
-}  # fmt: skip
 
-
-def split_operator(environ: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """What the operator shares with the roles, and what is its own."""
-    own = {name: value for name, value in environ.items() if name.startswith("SMSBRIDGE_OPERATOR__")}
-    return {name: value for name, value in environ.items() if name not in own}, own
-
-
-def load_operator_settings(own: dict[str, str]) -> None:
-    """The operator's own section: to be loaded with its model as soon as there is one. Until then by name."""
-    known = {"namespaces", "cluster_wide", "lease_seconds", "status_seconds", "queue_poll_seconds"}
-    assert {name.removeprefix("SMSBRIDGE_OPERATOR__").lower() for name in own} <= known
+def load(container: helm.Object) -> BaseModel:
+    """The settings that a container would start with. Raises ConfigError for one that is unknown or wrong."""
+    if container["name"] == "operator":
+        return operator_settings.load(None, helm.environ(container))
+    return target_settings.load(None, helm.environ(container))
 
 
 @pytest.mark.parametrize("ci", helm.CI)
 def test_every_variable_is_a_setting(ci: str) -> None:
     checked = []
     for owner, container in helm.containers(helm.render_ci(ci)):
-        environ = helm.environ(container)
-        if container["name"] == "operator":
-            environ, own = split_operator(environ)
-            load_operator_settings(own)
-            sections = {name.removeprefix("SMSBRIDGE_").partition("__")[0].lower() for name in environ}
-            assert sections <= OPERATOR_SECTIONS
-        assert all(name.startswith("SMSBRIDGE_") and "__" in name for name in environ), owner
-        target_settings.load(None, environ)  # ConfigError for one that is unknown or of a wrong type
+        assert all(name.startswith("SMSBRIDGE_") and "__" in name for name in helm.environ(container)), owner
+        load(container)
         checked.append(container["name"])
-    assert {"gateway", "sender", "status", "hlr", "operator"} <= set(checked)
+    in_pods = {"gateway", "sender", "status", "hlr", "operator"}
+    assert in_pods <= set(checked)
 
 
 @pytest.mark.parametrize("ci", helm.CI)
@@ -98,31 +86,35 @@ def test_settings_reach_the_roles_and_those_that_it_knows_the_operator() -> None
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "namespaces", "cluster_wide"),
     [
-        ({}, {"SMSBRIDGE_OPERATOR__NAMESPACES": ["crm"]}),
-        ({"namespaces": ["a", "b"]}, {"SMSBRIDGE_OPERATOR__NAMESPACES": ["a", "b"]}),
-        ({"namespaces": ["a"], "clusterWide": True}, {"SMSBRIDGE_OPERATOR__CLUSTER_WIDE": True}),
+        ({}, ["crm"], False),
+        ({"namespaces": ["a", "b"]}, ["a", "b"], False),
+        ({"namespaces": ["a"], "clusterWide": True}, [], True),
     ],
     ids=["its own", "a list", "all"],
 )
-def test_the_operator_is_told_what_it_may_see(values: dict[str, Any], told: dict[str, Any]) -> None:
+def test_the_operator_is_told_what_it_may_see(
+    values: dict[str, Any], namespaces: list[str], cluster_wide: bool
+) -> None:
     operator = helm.named(helm.render({"operator": values}), "Deployment", "smsbridge-operator")
     (container,) = operator["spec"]["template"]["spec"]["containers"]
-    _, own = split_operator(helm.environ(container))
+    loaded = operator_settings.load(None, helm.environ(container)).operator
 
-    assert {name: json.loads(value) for name, value in own.items()} == told
+    assert (loaded.namespaces, loaded.cluster_wide) == (namespaces, cluster_wide)
 
 
 @pytest.mark.parametrize("ci", helm.CI)
 def test_every_command_line_is_one_that_exists(ci: str) -> None:
-    command = typer.main.get_command(cli.app)
+    programs = {"smsbridge": cli.app, "smsbridge-operator": operator_main.app}
     seen = set()
     for _, container in helm.containers(helm.render_ci(ci)):
-        if "command" in container or "args" not in container:
+        program = container.get("command", ["smsbridge"])[0]
+        if program not in programs or not container.get("args"):
             continue
         name, *arguments = container["args"]
-        found = command.commands[name]  # type: ignore[attr-defined]
+        found = typer.main.get_command(programs[program]).commands[name]  # type: ignore[attr-defined]
         found.make_context(name, list(arguments)).close()  # a usage error for an unknown option or target
         seen.add(name)
-    assert "run" in seen
+    own_key = "masterKey" in helm.ci_values(ci)
+    assert ("run" in seen, "make-key" in seen) == (True, not own_key)

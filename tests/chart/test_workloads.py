@@ -4,6 +4,7 @@ import inspect
 from typing import Any
 
 import pytest
+import yaml
 
 from smsbridge.gateway.settings import GatewaySettings
 from smsbridge.hlr.settings import HlrSettings
@@ -154,12 +155,26 @@ def test_every_role_and_the_operator_read_the_one_key(values: dict[str, Any], se
 
 
 def test_the_definition_stays_and_is_upgraded_with_the_chart() -> None:
+    kinds = (
+        "CustomResourceDefinition",
+        "ValidatingAdmissionPolicy",
+        "ValidatingAdmissionPolicyBinding",
+    )
+    found = helm.of_kind(helm.render(), *kinds)
+    assert sorted(one["kind"] for one in found) == sorted(kinds)
+    for one in found:
+        assert one["metadata"]["name"] == "smscproviders.smsbridge.dev"
+        assert helm.annotation(one, "helm.sh/resource-policy") == "keep"
+        assert helm.annotation(one, "helm.sh/hook") == ""
+    assert helm.of_kind(helm.render({"crds": {"install": False}}), *kinds) == []
+
+
+def test_the_definition_is_the_file_word_for_word() -> None:
     (crd,) = helm.of_kind(helm.render(), "CustomResourceDefinition")
-    assert crd["metadata"]["name"] == "smscproviders.smsbridge.dev"
-    assert helm.annotation(crd, "helm.sh/resource-policy") == "keep"
-    assert helm.annotation(crd, "helm.sh/hook") == ""
-    assert crd["spec"]["scope"] == "Namespaced"
-    assert helm.of_kind(helm.render({"crds": {"install": False}}), "CustomResourceDefinition") == []
+    file = helm.CHART / "files" / "crd-smscproviders.yaml"
+    made = yaml.safe_load(file.read_text(encoding="utf-8"))
+
+    assert crd["spec"] == made["spec"]
 
 
 def test_calls_between_roles_are_spread_by_their_clients() -> None:
@@ -182,7 +197,7 @@ def test_names_and_labels_are_the_usual_ones(ci: str) -> None:
                 name.removeprefix("app.kubernetes.io/") for name in labels
             }, helm.label(one)
         assert len(one["metadata"]["name"]) <= 63
-        if not one["kind"].startswith(("Cluster", "CustomResource")):
+        if not one["kind"].startswith(("Cluster", "CustomResource", "Validating")):
             assert one["metadata"]["namespace"]
 
 

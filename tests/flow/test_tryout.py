@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from smsbridge.sandbox.faults import Fault, FaultKind
 from tests.flow import harness
 
 pytestmark = pytest.mark.slow
@@ -42,6 +43,24 @@ async def test_a_step_that_does_not_come_true_is_named(tmp_path: Path) -> None:
         assert (code, out.splitlines()[-1]) == (1, "setting the callback URL of account guide")
         assert err.startswith("smsbridge: the sandbox does not answer; check --sandbox")
         assert err.count("\n") == 1
+
+
+async def test_what_the_provider_says_of_itself_is_told_too(tmp_path: Path) -> None:
+    async with harness.running(tmp_path, connected=False) as stack:
+        await stack.control.portal_fault(
+            harness.DOMAIN,
+            Fault(
+                kind=FaultKind.COMMAND_ERROR,
+                call="messageservice.sender.add",
+                error="ERROR_WRONG_HANDLER_URL",
+            ),
+        )
+        code, _, err = await stack.command(
+            "tryout", "--sandbox", stack.sandbox.base_url, "--provider", "crm/smsc",
+            "--data", str(stack.data), "--seconds", "8",
+        )  # fmt: skip
+        assert code == 1
+        assert err.startswith(f"smsbridge: smsc was not registered in {harness.DOMAIN}; gave up after 8 s (")
 
 
 async def test_a_message_that_does_not_arrive_is_told(tmp_path: Path) -> None:

@@ -160,11 +160,11 @@ def book(lab: Lab) -> Accounts:
 
 
 @asynccontextmanager
-async def running(store: Store) -> AsyncIterator[Lab]:
+async def running(store: Store, *, settings: ProvisioningSettings | None = None) -> AsyncIterator[Lab]:
     ring = Keyring([b"k" * 32])
     installations = Installations(store, ring)
     smsc = SmscClient(ClientSettings(status_timeout_seconds=3))
-    settings = ProvisioningSettings()
+    settings = settings or ProvisioningSettings()
     async with (
         Sandbox.running() as sandbox,
         SandboxClient(sandbox.control_url) as control,

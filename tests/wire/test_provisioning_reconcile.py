@@ -1,20 +1,26 @@
 """One provider against the sandbox: registered, made again when the portal forgot it, said in conditions."""
 
+import asyncio
+import ssl
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from smsbridge.core.installation import EventKind
 from smsbridge.core.provider import DeletionPolicy
-from smsbridge.provisioning import reconcile, urls
+from smsbridge.provisioning import convert, reconcile, urls
 from smsbridge.provisioning import state as states
 from smsbridge.provisioning.conditions import Reason, Status, Type
+from smsbridge.provisioning.manifests import ResourceError
+from smsbridge.provisioning.public_url import PublicUrls
 from smsbridge.provisioning.state import State
 from smsbridge.sandbox.faults import Fault, FaultKind
 from smsbridge.store.connection import Store
+from tests.operator import certificates
 from tests.wire import provisioning_lab
-from tests.wire.provisioning_lab import DOMAIN
+from tests.wire.provisioning_lab import CLIENT_ID, DOMAIN
 
 
 def said(outcome: reconcile.Outcome) -> dict[Type, tuple[Status, Reason]]:
@@ -301,3 +307,118 @@ def test_what_is_remembered_survives_the_store() -> None:
     state = State(uid="u", generation=3, member_id="m", registered="r", errors=("spec.code: bad",))
 
     assert states.from_json(state.to_json()) == state
+
+
+async def test_what_the_portal_lost_without_a_word_is_put_back_and_said(store: Store) -> None:
+    async with provisioning_lab.running(store) as lab:
+        await lab.install()
+        first = await lab.reconcile()
+        lab.sandbox.portals.by_domain[DOMAIN].applications[CLIENT_ID].senders.clear()
+
+        second = await lab.reconcile(state=first.state)
+        third = await lab.reconcile(state=second.state)
+
+        assert [outcome.put_back for outcome in (first, second, third)] == [False, True, False]
+        assert len(await lab.senders()) == 1
+
+
+async def test_what_an_update_of_the_application_took_is_not_called_lost(store: Store) -> None:
+    async with provisioning_lab.running(store) as lab:
+        await lab.install()
+        first = await lab.reconcile()
+        await lab.install(kind=EventKind.UPDATE)
+
+        second = await lab.reconcile(state=first.state)
+
+        assert not second.put_back
+        assert len(await lab.senders()) == 1
+
+
+async def test_when_the_portal_was_seen_last_is_remembered(store: Store) -> None:
+    async with provisioning_lab.running(store) as lab:
+        await lab.install()
+        good = await lab.reconcile()
+        seen = lab.clock.now()
+        lab.clock.move(60)
+        await lab.control.portal_fault(DOMAIN, Fault(kind=FaultKind.HTTP_500))
+
+        bad = await lab.reconcile(state=good.state)
+
+    assert good.state.last_sync == bad.state.last_sync == seen
+
+
+async def test_a_missing_secret_dates_its_conditions_once(store: Store) -> None:
+    async with provisioning_lab.running(store) as lab:
+        await lab.install()
+        good = await lab.reconcile()
+        found = [ResourceError("crm/smsc", "", convert.ACCOUNT_SECRET, "there is no Secret x", 2)]
+        lab.clock.move(60)
+        first = reconcile.invalid(good.state, found, before=good.state, now=lab.clock.now())
+        at = lab.clock.now()
+        lab.clock.move(60)
+        again = await lab.reconcile(state=first)
+        second = reconcile.invalid(again.state, found, before=first, now=lab.clock.now())
+
+    for type_ in (Type.CREDENTIALS_VALID, Type.READY):
+        for state in (first, second):
+            shown = state.find(type_)
+            assert shown is not None
+            assert (shown.status, shown.reason, shown.at) == (Status.FALSE, Reason.SECRET_MISSING, at)
+            assert shown.observed_generation == 2
+    registered = second.find(Type.REGISTERED)
+    assert registered is not None
+    assert registered.status is Status.TRUE
+
+
+async def test_what_the_sender_says_of_the_account_is_a_condition(store: Store) -> None:
+    async with provisioning_lab.running(store) as lab:
+        await lab.install()
+        good = await lab.reconcile()
+        requests = await lab.requests()
+
+        paused = reconcile.sending(lab.provider, good.state, pause="money", now=lab.clock.now())
+        resumed = reconcile.sending(lab.provider, paused, pause="", now=lab.clock.now())
+
+        assert await lab.requests() == requests
+    shown = paused.find(Type.SENDING)
+    assert shown is not None
+    assert (shown.status, shown.reason) == (Status.FALSE, Reason.ACCOUNT_PAUSED)
+    assert "money" in shown.message
+    ready = paused.find(Type.READY)
+    assert ready is not None
+    assert ready.reason is Reason.ACCOUNT_PAUSED
+    assert resumed.ready
+
+
+async def test_a_certificate_that_nobody_trusts_is_a_condition(store: Store, tmp_path: Path) -> None:
+    files = certificates.write(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files.server, files.server_key)
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    async with server, provisioning_lab.running(store) as lab:
+        await lab.install()
+        provider = replace(lab.provider, public_url=f"https://127.0.0.1:{port}")
+
+        untrusted = await lab.reconcile(provider)
+        trusting = replace(
+            lab.clients,
+            public_urls=PublicUrls(
+                interval_seconds=600,
+                context=lambda: ssl.create_default_context(cafile=str(files.authority)),
+            ),
+        )
+        lab.clients = trusting
+        trusted = await lab.reconcile(provider)
+
+        assert said(untrusted)[Type.REGISTERED] == (Status.FALSE, Reason.PUBLIC_URL_UNTRUSTED)
+        assert said(untrusted)[Type.READY] == (Status.FALSE, Reason.PUBLIC_URL_UNTRUSTED)
+        assert "certificate of a public authority" in message(untrusted, Type.REGISTERED)
+        assert untrusted.again
+        assert said(trusted)[Type.READY] == (Status.TRUE, Reason.ALL_GOOD)
+        assert len(await lab.senders()) == 1
+
+
+@pytest.mark.parametrize("url", ["https://127.0.0.1:9", "https://name.invalid", "http://127.0.0.1:9"])
+async def test_an_address_that_cannot_be_seen_says_nothing(url: str) -> None:
+    assert await PublicUrls(interval_seconds=600).distrust(url) == ""

@@ -97,13 +97,16 @@ class Running:
 
 
 @asynccontextmanager
-async def running(store: Store, folder: Path) -> AsyncIterator[Running]:
-    async with provisioning_lab.running(store) as lab:
+async def running(
+    store: Store, folder: Path, *, settings: ProvisioningSettings | None = None
+) -> AsyncIterator[Running]:
+    settings = settings or ProvisioningSettings(interval_jitter=0)
+    async with provisioning_lab.running(store, settings=settings) as lab:
         path = folder / "providers.yaml"
         registry = Registry(store, lab.ring)
         metrics = CollectorRegistry()
         provisioner = service.Provisioner(
-            ProvisioningSettings(interval_jitter=0),
+            settings,
             source=manifests_file.FileSource(path),
             registry=registry,
             clients=lab.clients,

@@ -14,7 +14,9 @@ import typer
 from smsbridge.commands import common, local
 from smsbridge.core import errors
 from smsbridge.core.provider import Provider
+from smsbridge.provisioning import state as states
 from smsbridge.provisioning import urls
+from smsbridge.provisioning.conditions import Type
 from smsbridge.sandbox.client import SandboxClient
 from smsbridge.sandbox.orders import SendOrder
 from smsbridge.store.registry import Registry
@@ -152,8 +154,18 @@ class _Trial:
             except errors.Away as error:
                 away = f" ({error.sentence})"
             if asyncio.get_running_loop().time() + _PAUSE_SECONDS > self._deadline:
-                common.fail(f"{sentence()}{away}; gave up after {self._seconds:.0f} s")
+                why = away or await self._condition()
+                common.fail(f"{sentence()}; gave up after {self._seconds:.0f} s{why}")
             await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _condition(self) -> str:
+        """What the provider says of itself, where it is not well."""
+        try:
+            body = (await self._registry.states()).get(self._name)
+        except errors.Away:
+            return ""
+        ready = states.from_json(body or {}).find(Type.READY)
+        return f" ({ready.message})" if ready is not None and ready.message else ""
 
 
 def _say(line: str) -> None:

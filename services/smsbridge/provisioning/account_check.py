@@ -125,15 +125,13 @@ async def _balance(
     """
     waited = 0.0
     while waited < settings.smsc_check_seconds:
-        _raise_recent_failure(account, clients=clients, settings=settings, now=now)
-        known = await clients.book.recent_balance(
-            account.key, account.fingerprint, within_seconds=settings.shortest_interval_seconds
-        )
-        if known is not None:
+        if (known := await _known(account, clients=clients, settings=settings, now=now)) is not None:
             return known
         try:
             async with clients.book.permit(account.key, "info", seconds=settings.smsc_check_seconds):
-                return await _ask(account, clients=clients, now=now)
+                # Who waited for the permit finds the answer of who had it.
+                known = await _known(account, clients=clients, settings=settings, now=now)
+                return known if known is not None else await _ask(account, clients=clients, now=now)
         except (errors.StoreAway, smsc_errors.SmscError):
             raise
         except errors.Away:  # no permit: somebody else is asking just now, perhaps for the same account
@@ -155,14 +153,17 @@ async def _ask(account: accounts.Account, *, clients: AccountClients, now: datet
     return balance
 
 
-def _raise_recent_failure(
+async def _known(
     account: accounts.Account, *, clients: AccountClients, settings: ProvisioningSettings, now: datetime
-) -> None:
+) -> Decimal | None:
+    """What it said to these credentials lately; raised again where that was an error."""
     failure = clients.failures.get(account.key)
-    if failure is None or failure.fingerprint != account.fingerprint:
-        return
-    if now - failure.at < timedelta(seconds=settings.retry_cap_seconds / 2):
+    own = failure is not None and failure.fingerprint == account.fingerprint
+    if failure is not None and own and now - failure.at < timedelta(seconds=settings.retry_cap_seconds / 2):
         raise failure.error
+    return await clients.book.recent_balance(
+        account.key, account.fingerprint, within_seconds=settings.shortest_interval_seconds
+    )
 
 
 def _refusal(error: smsc_errors.SmscError) -> Condition:
