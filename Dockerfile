@@ -20,6 +20,14 @@ FROM ${PYTHON_IMAGE}
 COPY --from=wheel /opt/smsbridge /opt/smsbridge
 # Some bases carry programs that give their caller root's rights; nothing here needs one.
 RUN find / -xdev -type f -perm /6000 -exec chmod a-s {} +
+# For development in a cluster alone (skaffold.yaml): a directory whose sources the commands run, and follow.
+ARG LIVE_SOURCES=
+RUN test -z "$LIVE_SOURCES" || for command in smsbridge smsbridge-operator; do \
+        mv /opt/smsbridge/bin/$command /opt/smsbridge/bin/$command-once \
+        && printf '#!/bin/sh\ntest "$1" != sandbox || exec %s "$@"\nexec python3 -m smsbridge.runtime.live %s python3 %s "$@"\n' \
+            "$command-once" "$LIVE_SOURCES" "/opt/smsbridge/bin/$command-once" > /opt/smsbridge/bin/$command \
+        && chmod 755 /opt/smsbridge/bin/$command; \
+    done
 ENV PATH=/opt/smsbridge/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 10001:10001
 ENTRYPOINT ["smsbridge"]

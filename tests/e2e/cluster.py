@@ -1,4 +1,4 @@
-"""kubectl and helm as a person uses them, in one namespace of the cluster that KUBECONFIG points to.
+"""kubectl as a person uses it, in one namespace of the cluster that KUBECONFIG points to.
 
 Every call is bounded in time. What fails is told with the end of what the command said, not with what it was
 given.
@@ -33,9 +33,6 @@ class Cluster:
 
     def kubectl(self, *arguments: str, stdin: str = "", seconds: float = _CALL_SECONDS) -> str:
         return call("kubectl", "--namespace", self.namespace, *arguments, stdin=stdin, seconds=seconds)
-
-    def helm(self, *arguments: str, seconds: float = _CALL_SECONDS) -> str:
-        return call("helm", "--namespace", self.namespace, *arguments, seconds=seconds)
 
     def objects(self, kind: str, *, selector: str = "") -> list[dict[str, Any]]:
         found = json.loads(self.kubectl("get", kind, "--selector", selector, "--output", "json"))
@@ -105,9 +102,8 @@ def call(*command: str, stdin: str = "", seconds: float = _CALL_SECONDS) -> str:
 
 def why_unreachable() -> str:
     """Empty where the cluster answers."""
-    for name in ("kubectl", "helm"):
-        if shutil.which(name) is None:
-            return f"there is no {name} on PATH"
+    if shutil.which("kubectl") is None:
+        return "there is no kubectl on PATH"
     try:
         call("kubectl", "get", "--raw", "/readyz", "--request-timeout", "10s")
     except FailedError as error:

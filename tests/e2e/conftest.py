@@ -26,15 +26,15 @@ def release(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         pytest.skip("a cluster is touched by `make e2e` only (SMSBRIDGE_E2E=1)")
     if reason := cluster.why_unreachable():
         pytest.fail(reason, pytrace=False)
+    place = cluster.Cluster(os.environ.get("SMSBRIDGE_E2E_NAMESPACE", "") or "smsbridge-e2e")
+    if place.exists("namespace", place.namespace):
+        pytest.fail(f"an earlier run left the namespace {place.namespace}: delete it", pytrace=False)
     try:
         image = delivery.delivered(tmp_path_factory.mktemp("image"))
     except images.UnavailableError as error:
         pytest.fail(f"no image: {error}", pytrace=False)
-    place = cluster.Cluster(os.environ.get("SMSBRIDGE_E2E_NAMESPACE", "") or "smsbridge-e2e")
-    if place.exists("namespace", place.namespace):
-        pytest.fail(f"an earlier run left its namespace: kubectl delete namespace {place.namespace}")
     had_crd = place.exists("crd", CRD)
-    made = Release(place, image, values=("crds.install=false",) if had_crd and not _ours(place) else ())
+    made = Release(place, image, values={"crds": {"install": False}} if had_crd and not _ours(place) else {})
     cluster.call("kubectl", "create", "namespace", place.namespace)
     before = request.session.testsfailed
     try:
@@ -47,7 +47,7 @@ def release(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         if request.session.testsfailed > before:
             place.report(REPORT)
         if os.environ.get("SMSBRIDGE_E2E_KEEP", "") != "1":
-            _remove(place, with_crd=not had_crd)
+            _remove(made, with_crd=not had_crd)
 
 
 @pytest.fixture
@@ -62,10 +62,19 @@ def _ours(place: cluster.Cluster) -> bool:
     return place.kubectl("get", "crd", CRD, "--output", path) == place.namespace
 
 
-def _remove(place: cluster.Cluster, *, with_crd: bool) -> None:
-    """Providers first: nobody takes their finalizers away once the operator is gone."""
-    place.kubectl("delete", "smscproviders", "--all", "--timeout", "60s", seconds=90)
-    place.helm("uninstall", "smsbridge", "--ignore-not-found", "--wait", seconds=300)
+def _remove(release: Release, *, with_crd: bool) -> None:
+    """Providers first: nobody takes their finalizers away once the operator is gone. Where it did not work at
+    all they are taken away here, since a namespace that holds one is never deleted.
+    """
+    place = release.cluster
+    if place.exists("crd", CRD):
+        try:
+            place.kubectl("delete", "smscproviders", "--all", "--timeout", "60s", seconds=90)
+        except cluster.FailedError:
+            for provider in place.objects("smscproviders"):
+                patch = ("--type", "merge", "--patch", '{"metadata": {"finalizers": null}}')
+                place.kubectl("patch", "smscproviders", provider["metadata"]["name"], *patch)
+    release.helm.uninstall(seconds=240)
     if with_crd:
         place.kubectl("delete", "crd", CRD, "--ignore-not-found")
     cluster.call("kubectl", "delete", "namespace", place.namespace, "--timeout", "120s", seconds=150)

@@ -13,6 +13,7 @@ from smsbridge.runtime import rpc
 from smsbridge.sandbox.client import SandboxClient
 from tests.e2e.cluster import Cluster, samples
 from tests.e2e.delivery import Image
+from tests.e2e.helm import Helm, Values
 from tests.flow.harness import good_phones, until
 
 ROOT = Path(__file__).parents[2]
@@ -21,16 +22,18 @@ SAMPLE = ROOT / "examples" / "kubernetes" / "sandbox.yaml"
 NAME = "smsbridge"
 DOMAIN = "example.bitrix24.ru"
 ROLES = ("gateway", "sender", "status", "hlr")
+COMPONENTS = (*ROLES, "operator", "valkey", "sandbox")
 INTERNAL = 7100
-_INSTALL_SECONDS = 420.0
-_ROLLOUT_SECONDS = 300.0
+_INSTALL_SECONDS = 420
+_ROLLOUT_SECONDS = 300
 
 
 class Release:
-    def __init__(self, cluster: Cluster, image: Image, *, values: tuple[str, ...] = ()) -> None:
-        """`values`: what the chart is told besides in this cluster, as `--set` has it."""
+    def __init__(self, cluster: Cluster, image: Image, *, values: Values | None = None) -> None:
+        """`values`: what the chart is told besides in this cluster."""
+        self.helm = Helm(cluster.namespace, NAME)
         self.cluster = cluster
-        self.values = values
+        self.values = values or {}
         self.image = image
         self.providers = [
             document
@@ -49,24 +52,27 @@ class Release:
         self._numbers += count
         return good_phones(count, start=self._numbers - count)
 
-    def install(self, *values: str) -> None:
+    def install(self, **more: Any) -> None:
         """Or upgrades it, with more values; comes when everything is ready."""
-        chosen = [
-            f"image.repository={self.image.repository}",
-            f"image.tag={self.image.tag}",
-            f"image.pullPolicy={self.image.pull_policy}",
-            "sandbox.enabled=true",
-            *self.values,
-            *values,
-        ]
-        sets = [word for value in chosen for word in ("--set", value)]
-        self.cluster.helm(
-            "upgrade", "--install", NAME, str(CHART), *sets, "--wait", "--timeout",
-            f"{_INSTALL_SECONDS:.0f}s", seconds=_INSTALL_SECONDS + 60,
-        )  # fmt: skip
+        values = {
+            "image": {
+                "repository": self.image.repository,
+                "tag": self.image.tag,
+                "pullPolicy": self.image.pull_policy,
+            },
+            # A node for tests is small, and an upgrade starts new pods beside the old ones: they share.
+            **{component: {"resources": {"requests": {"cpu": "10m"}}} for component in COMPONENTS},
+            "jobs": {"resources": {"requests": {"cpu": "10m"}}},
+            **self.values,
+            **more,
+        }
+        values["sandbox"]["enabled"] = True
+        self.helm.install(CHART, values, seconds=_INSTALL_SECONDS)
 
     def apply_sample(self) -> None:
-        self.cluster.kubectl("apply", "--filename", str(SAMPLE))
+        """It is written for the namespace `crm`."""
+        text = SAMPLE.read_text(encoding="utf-8").replace("gateway.crm", f"gateway.{self.cluster.namespace}")
+        self.cluster.kubectl("apply", "--filename", "-", stdin=text)
 
     def pods(self, component: str = "") -> list[dict[str, Any]]:
         """Those that live; of one role, or of all."""
@@ -94,7 +100,7 @@ class Release:
 
     def rolled_out(self, component: str) -> None:
         self.cluster.kubectl(
-            "rollout", "status", self.workload(component), "--timeout", f"{_ROLLOUT_SECONDS:.0f}s",
+            "rollout", "status", self.workload(component), "--timeout", f"{_ROLLOUT_SECONDS}s",
             seconds=_ROLLOUT_SECONDS + 30,
         )  # fmt: skip
 

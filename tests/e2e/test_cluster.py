@@ -15,12 +15,13 @@ from smsbridge.sandbox import orders
 from smsbridge.sandbox.client import SandboxClient
 from tests.e2e import books, traffic
 from tests.e2e.conftest import CRD
-from tests.e2e.release import DOMAIN, NAME, ROLES, Release
+from tests.e2e.release import COMPONENTS, DOMAIN, NAME, ROLES, Release
 from tests.flow.harness import until
 
 pytestmark = pytest.mark.slow
 
-RESTARTED = (*ROLES, "operator", "valkey")  # not the sandbox: it holds the far end's books in memory
+# Not the sandbox: it holds the far end's books in memory.
+RESTARTED = tuple(component for component in COMPONENTS if component != "sandbox")
 SECRETS = ("secret-guide", "secret-http", "sandbox-client-secret")
 TEXT = "Скидка 20 %"
 
@@ -29,7 +30,7 @@ def test_every_pod_is_as_confined_as_it_can_be(release: Release) -> None:
     script = Path(__file__).with_name("hardening.py").read_text(encoding="utf-8")
     pods = {pod["metadata"]["name"]: pod["metadata"]["labels"] for pod in release.pods()}
     components = sorted({labels["app.kubernetes.io/component"] for labels in pods.values()})
-    assert components == sorted((*RESTARTED, "sandbox"))
+    assert components == sorted(COMPONENTS)
     assert [len(release.names(role)) for role in ROLES] == [2, 2, 2, 2]
     for name, labels in pods.items():
         found = json.loads(release.cluster.inside(name, "python", "-c", script))
@@ -73,7 +74,7 @@ async def test_an_upgrade_and_a_restart_of_every_pod_in_the_middle_of_a_broadcas
 ) -> None:
     before = {pod["metadata"]["uid"] for role in RESTARTED for pod in release.pods(role)}
     async with traffic.flowing(release, sandbox, text=f"{TEXT}, обновление"):
-        await asyncio.to_thread(release.install, r"settings.logging\.level=debug")
+        await asyncio.to_thread(release.install, settings={"logging.level": "debug"})
         for component in RESTARTED:
             await asyncio.to_thread(release.restart, component)
     after = {pod["metadata"]["uid"] for role in RESTARTED for pod in release.pods(role)}
@@ -133,7 +134,7 @@ def test_nothing_fell_over_and_nothing_secret_was_written(release: Release) -> N
 
 
 def test_helm_test_sends_a_message(release: Release) -> None:
-    release.cluster.helm("test", NAME, "--timeout", "180s", seconds=240)
+    release.helm.test(seconds=180)
 
 
 async def test_providers_and_release_go_and_what_is_precious_stays(
@@ -144,9 +145,12 @@ async def test_providers_and_release_go_and_what_is_precious_stays(
     assert [one for of_application in senders.values() for one in of_application] == []
 
     claims = {claim["metadata"]["name"] for claim in release.cluster.objects("pvc")}
-    release.cluster.helm("uninstall", NAME, "--wait", seconds=300)
+    release.helm.uninstall(seconds=240)
 
-    assert release.pods() == []
+    async def empty() -> bool:
+        return release.pods() == []
+
+    await until(empty, seconds=120, what=lambda: "pods stay after the release", pause=1)
     assert release.cluster.exists("secret", f"{NAME}-master-key")
     assert release.cluster.exists("crd", CRD)
     assert {claim["metadata"]["name"] for claim in release.cluster.objects("pvc")} == claims
