@@ -6,12 +6,12 @@ from smsbridge_operator.settings import OperatorSettings, Settings
 _HEAD = """\
 # The operator's settings
 
-For whoever installs the chart: what the chart sets by itself, and what `operator.settings` of its values may change.
+What the chart sets by itself, and what `operator.settings` of its values may change.
 How the operator works in a cluster is in [kubernetes.md](kubernetes.md).
 
 This page is made from the code: `python -m smsbridge_operator.reference > docs/kubernetes-operator.md`.
 
-They are written as [configuration.md](configuration.md) says, in the environment or in a file: `--config FILE`.
+They are written as [configuration.md](configuration.md) says, in the environment or in a file.
 Beside its own section the operator has these, as every process has them: {shared}.
 Settings of the roles are none of the operator's, and are refused.
 """
