@@ -124,10 +124,7 @@ class Accounts:
         return answer
 
     async def schedule_probe(self, key: str, *, in_seconds: float) -> None:
-        async with connection.translated():
-            seconds, micros = await self._store.redis.time()
-            at = int(seconds * 1000 + micros / 1000 + in_seconds * 1000)
-            await self._store.redis.hset(f"{tags.account(key)}state", "until", at)
+        await self._set(key, {"until": await self._now_ms(key) + int(in_seconds * 1000)})
 
     async def resume(self, key: str) -> None:
         """The account may send again; one request goes alone until it succeeds."""
@@ -142,9 +139,7 @@ class Accounts:
 
     async def back_off(self, key: str, *, seconds: float) -> None:
         """Too many connections: no send for so long."""
-        async with connection.translated():
-            now, micros = await self._store.redis.time()
-        await self._set(key, {"back_off": int(now * 1000 + micros / 1000 + seconds * 1000)})
+        await self._set(key, {"back_off": await self._now_ms(key) + int(seconds * 1000)})
 
     async def prove_status(self, key: str) -> None:
         await self._set(key, {"proved": "1"})
@@ -176,6 +171,9 @@ class Accounts:
         return AccountState(
             pause, int(until or 0) if pause else 0, Decimal(balance) if balance else None, proved == "1"
         )
+
+    async def _now_ms(self, key: str) -> int:
+        return await self._store.now_ms(tags.account(key))
 
     async def _set(self, key: str, values: dict[str, Any]) -> None:
         async with connection.translated():
