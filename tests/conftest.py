@@ -1,6 +1,6 @@
 """What all tests share: one real Valkey for the session, an empty one for each test.
 
-`SMSBRIDGE_TEST_STORE=cluster` (or `sentinel`) runs the tests of the store on that instead: `pytest tests/store`.
+`SMSBRIDGE_TEST_STORE=cluster pytest tests/store` (or `sentinel`) runs the tests of the store on that instead.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Stands in front of several gateways as an Ingress would: each new connection goes to the next that answers."""
+"""Stands before several gateways as an Ingress would: each new connection goes to the next that answers."""
 
 import asyncio
 import contextlib

@@ -1,7 +1,7 @@
 """The product in its other shape: every role a process of its own on a store that it does not start.
 
-Two senders and two status roles share the work; the gateway and the provisioner are one each. As `ON_MANY` there
-are two of every role, and a balancer stands in front of the gateways.
+Two senders and two status roles share the work; the gateway and the provisioner are one each. As `ON_MANY`
+there are two of every role, and a balancer stands in front of the gateways.
 """
 
 import asyncio

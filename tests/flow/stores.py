@@ -1,5 +1,7 @@
-"""Stores of more than one machine, out of the bundled server on loopback: a Cluster of three primaries with a replica
-each, and a pair behind three sentinels. Servers are killed and started again by their pid, as a machine would be.
+"""Stores of more than one machine, out of the bundled server on loopback: a Cluster of three primaries with a
+replica each, and a pair behind three sentinels.
+
+Servers are killed and started again by their pid, as a machine would be.
 """
 
 import asyncio
@@ -22,7 +24,7 @@ from smsbridge.runtime import addresses
 from smsbridge.store import connection
 
 HOST = "127.0.0.1"
-PASSWORD = "loopback-only"  # noqa: S105 - of servers that live as long as a test
+PASSWORD = "loopback-only"
 SERVICE = "smsbridge"
 _SLOTS = 16384
 _NODE_TIMEOUT_MS = 2000
@@ -126,9 +128,7 @@ class Many:
         return found | ({"sentinel_password": PASSWORD} if self.sentinels else {})
 
     def connect(self, **changes: Any) -> connection.Store:
-        return connection.Store.connect(
-            connection.StoreSettings.model_validate({**self.settings, **changes})
-        )
+        return connection.Store.connect(connection.StoreSettings.model_validate({**self.settings, **changes}))
 
     async def primary_of(self, tag: str) -> Node:
         """The server that owns the tag now."""

@@ -1,7 +1,7 @@
 """More than one machine: two of every role on a Valkey Cluster, and on a pair behind Sentinel.
 
-What a broadcast costs while nothing fails; and that nothing is lost or sent twice where one replica of each role and
-the primary with the provider's data are killed on the way (guarantees 2.4 and 13).
+What a broadcast costs while nothing fails; and that nothing is lost or sent twice where one replica of each
+role and the primary with the provider's data are killed on the way (guarantees 2.4 and 13).
 """
 
 import asyncio
@@ -38,9 +38,7 @@ async def many(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 
 
 async def test_ten_thousand_equal_texts_are_a_hundred_requests(tmp_path: Path, many: stores.Many) -> None:
-    async with split.running(
-        tmp_path, many, PLAN, config=harness.CLEAN, replicas=split.ON_MANY
-    ) as stack:
+    async with split.running(tmp_path, many, PLAN, config=harness.CLEAN, replicas=split.ON_MANY) as stack:
         letter = await stack.broadcast(harness.good_phones(10_000), concurrency=64)
         await stack.posted(letter, seconds=90)
         await stack.rows_right(seconds=120)
@@ -74,7 +72,7 @@ async def test_a_primary_and_one_of_each_role_are_killed(
         ledger = await stack.smsc_ledger()
         books = await stack.unaccounted()
         with capsys.disabled():
-            print("\n" + cost(many, before.requests, ledger, stack))  # noqa: T201
+            print("\n" + cost(many, before.requests, ledger, stack))
         assert ledger.sent_twice == 0
         assert books["unaccounted"] == 0
         handovers = await stack.control.handovers(harness.DOMAIN)
@@ -114,7 +112,9 @@ async def provider_uid(stack: split.SplitStack, many: stores.Many) -> str:
 
 
 def cost(many: stores.Many, before: dict[str, dict[str, int]], ledger: Any, stack: split.SplitStack) -> str:
-    """A clean run needs 20 requests for the letter and one for each interactive message; four are made to fail."""
+    """A clean run needs 20 requests for the letter and one for each interactive message; four are made to
+    fail.
+    """
     made = {
         name: sum(results.values()) - sum(before.get(name, {}).values())
         for name, results in ledger.requests.items()

@@ -1,6 +1,7 @@
 """A store of many servers: a Cluster of three primaries with a replica each, and a pair behind Sentinel.
 
-Real servers, killed and stopped for real. Guarantees 2.4, 4.4 and 13, and the hash tags: every script finds its server.
+Real servers, killed and stopped for real. Guarantees 2.4, 4.4 and 13, and the hash tags: every script finds
+its server.
 """
 
 import asyncio

@@ -168,7 +168,7 @@ async def test_a_sender_that_starts_after_the_change_waits_too(pair: Pair, sandb
 
 
 async def test_a_repeat_is_not_confirmed_by_replicas_that_have_nothing(pair: Pair) -> None:
-    """A repeated operation writes nothing; that a replica has the first one's write is asked for all the same."""
+    """A repeated operation writes nothing; that a replica has the first one's write is asked all the same."""
     book = registry.Registry(pair.primary, senders.KEYRING)
     await book.uid_of("crm", "other", candidate="uid-0")
     await pair.freeze_replica()

@@ -40,11 +40,11 @@ _AWAY_REPLIES = (
 )
 
 
-# A replica answers what it has on disk. Asked in one breath with the write it answers before its fsync, and then
-# again only after a second: so it is asked after the write's own answer, and soon once more.
+# A replica answers what it has on disk. Asked in one breath with the write it answers before its fsync, and
+# then again only after a second: so it is asked after the write's own answer, and soon once more.
 _FIRST_WAIT_MS = 50
-# A write of its own in front of WAITAOF: a repeated operation may write nothing, and then WAITAOF, which speaks of
-# the writes of its own connection, would confirm what no replica has.
+# A write of its own in front of WAITAOF: a repeated operation may write nothing, and then WAITAOF, which
+# speaks of the writes of its own connection, would confirm what no replica has.
 _MARK = "#!lua flags=allow-oom\nreturn redis.call('SET', KEYS[1] .. 'mark', '')"
 
 
@@ -134,7 +134,9 @@ class Store:
             return await self.servers.call(tag, call)
         mark = ("EVAL", _MARK, 1, tag)
         first_ms = min(_FIRST_WAIT_MS, self.settings.wait_ms)
-        waits = [("WAITAOF", 1, self.replicas, ms) for ms in (first_ms, self.settings.wait_ms - first_ms) if ms]
+        waits = [
+            ("WAITAOF", 1, self.replicas, ms) for ms in (first_ms, self.settings.wait_ms - first_ms) if ms
+        ]
         answer, *others = await self.servers.talk(tag, (call, mark), waits)
         if isinstance(answer, Exception):
             raise answer
@@ -173,7 +175,9 @@ class Store:
         if self.replicas:
             found = int((await server.execute_command("INFO", "replication"))["connected_slaves"])
             if found < self.replicas:
-                return f"store.wait_replicas is {self.replicas}, but a primary has {found}: nothing is confirmed"
+                return (
+                    f"store.wait_replicas is {self.replicas}, but a primary has {found}: nothing is confirmed"
+                )
         return ""
 
     async def memory_used(self) -> float:

@@ -1,8 +1,8 @@
-"""The shapes a store may have: one server, servers behind Sentinel, a Cluster. Each knows how to reach the server
-that owns a tag, and repeats nothing by itself (guarantee 4.4).
+"""The shapes a store may have: one server, servers behind Sentinel, a Cluster. Each knows how to reach the
+server that owns a tag, and repeats nothing by itself (guarantee 4.4).
 
-A refusal that says where a command belongs is followed: it was not executed. While a slot is on its way key by
-key (ASK) a script finds only a part of its keys on either side, so then the store counts as away.
+A refusal that says where a command belongs is followed: it was not executed. While a slot is on its way key
+by key (ASK) a script finds only a part of its keys on either side, so then the store counts as away.
 """
 
 import time
@@ -62,8 +62,8 @@ class Servers(Protocol):
         """On the server that owns `tag`. Raises what the driver raises, and StoreAway."""
 
     async def talk(self, tag: str, *rounds: Sequence[Command]) -> list[Any]:
-        """Down one connection, each round when the one before is answered; an error that is a command's answer
-        stands in its place, and then no further round goes.
+        """Down one connection, each round when the one before is answered; an error that is a command's
+        answer stands in its place, and then no further round goes.
         """
 
     async def primaries(self) -> Sequence[Server]: ...
@@ -126,7 +126,11 @@ class Watched(One):
         self._sentinel = Sentinel(_hosts(url.netloc), sentinel_kwargs=own)  # type: ignore[no-untyped-call]
         super().__init__(
             self._sentinel.master_for(
-                url.path.strip("/"), max_connections=address.max_connections, **common, **_tls(address), **_once()
+                url.path.strip("/"),
+                max_connections=address.max_connections,
+                **common,
+                **_tls(address),
+                **_once(),
             )
         )
 
@@ -200,8 +204,8 @@ class Cluster:
 
 
 class _ClusterClient(RedisCluster):
-    """The driver's, with eyes: after a failure it looks again who owns what, at the addresses it was given and at
-    all it has seen since, but not more often than helps.
+    """The driver's, with eyes: after a failure it looks again who owns what, at the addresses it was given
+    and at all it has seen since, but not more often than helps.
     """
 
     _looked_at = 0.0
