@@ -65,11 +65,11 @@ class StoreSettings(BaseModel):
     ca_file: str = Field(
         "", description="Certificates (PEM) that a store with TLS is checked by; empty for the system's."
     )
-    wait_replicas: int | None = Field(
-        None,
-        ge=0,
-        description="Replicas that must have fsynced what may not be lost (WAITAOF). "
-        "Empty: 1 for sentinel:// and cluster://, else 0.",
+    wait_replicas: int = Field(
+        -1,
+        ge=-1,
+        description="Replicas of a primary that must have fsynced what may not be lost (WAITAOF). "
+        "-1: 1 for sentinel:// and cluster://, else 0.",
     )
     wait_ms: int = Field(400, description="How long such a confirmation may take (ms).")
     timeout_seconds: float = Field(5.0, description="How long one command may take (s).")
@@ -213,7 +213,7 @@ class Store:
 
 
 def _replicas(settings: StoreSettings) -> int:
-    if settings.wait_replicas is not None:
+    if settings.wait_replicas >= 0:
         return settings.wait_replicas
     return 1 if _address(settings).replicated else 0
 
