@@ -187,6 +187,19 @@ async def test_every_primary_is_checked(cluster: stores.Many) -> None:
         assert "wait_replicas is 2" in await store.check()
 
 
+async def test_a_primary_that_is_away_stops_its_own_providers_only(cluster: stores.Many) -> None:
+    async with connected(cluster) as store:
+        assert await store.check() == ""
+        lost, other, _ = await on_each_primary(cluster)
+        for node in (cluster.nodes[0], cluster.nodes[3]):
+            await node.kill()
+        assert await store.check() == ""
+        assert await store.memory_used() > 0
+        assert await accept(store, other, 1) == "accepted"
+        with pytest.raises(errors.StoreAway):
+            await accept(store, lost, 1)
+
+
 async def test_sentinels_have_a_password_of_their_own(pair: stores.Many) -> None:
     async with connected(pair) as store:
         assert await store.check() == ""

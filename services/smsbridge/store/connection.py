@@ -149,18 +149,35 @@ class Store:
         return answer
 
     async def check(self) -> str:
-        """Empty where the store may be used, else why not (guarantee 13)."""
+        """Empty where the store may be used, else why not (guarantee 13).
+
+        Of several primaries each must be set up right; one that is away or alone stops its own providers only.
+        """
         try:
-            async with translated():
-                for server in await self.servers.primaries():
-                    problem = await self._problem(server)
-                    if problem:
-                        return problem
+            found = await self._primaries()
         except errors.StoreAway as away:
             return away.sentence
-        return ""
+        states = [await self._state(server) for server in found]
+        wrong = next((wrong for wrong, _ in states if wrong), "")
+        stopped = [why for _, why in states]
+        return wrong or ("" if "" in stopped else stopped[0])
 
-    async def _problem(self, server: servers.Server) -> str:
+    async def _primaries(self) -> Sequence[servers.Server]:
+        async with translated():
+            found = await self.servers.primaries()
+        if not found:
+            raise errors.StoreAway("the store has no primary")
+        return found
+
+    async def _state(self, server: servers.Server) -> tuple[str, str]:
+        """What is wrong with it, and why it stands still."""
+        try:
+            async with translated():
+                return await self._set_up(server), await self._alone(server)
+        except errors.StoreAway as away:
+            return "", away.sentence
+
+    async def _set_up(self, server: servers.Server) -> str:
         config: dict[str, str] = {}
         for name in ("maxmemory-policy", "appendonly", "appendfsync", "maxmemory"):
             config |= _pairs(await server.execute_command("CONFIG", "GET", name))
@@ -172,22 +189,27 @@ class Store:
             )
         if config.get("maxmemory", "0") == "0":
             return "the store needs a maxmemory: without one the system would kill it instead"
-        if self.replicas:
-            found = int((await server.execute_command("INFO", "replication"))["connected_slaves"])
-            if found < self.replicas:
-                return (
-                    f"store.wait_replicas is {self.replicas}, but a primary has {found}: nothing is confirmed"
-                )
         return ""
 
+    async def _alone(self, server: servers.Server) -> str:
+        if not self.replicas:
+            return ""
+        found = int((await server.execute_command("INFO", "replication"))["connected_slaves"])
+        if found >= self.replicas:
+            return ""
+        return f"store.wait_replicas is {self.replicas}, but the primary has {found}: nothing is confirmed"
+
     async def memory_used(self) -> float:
-        """Share of maxmemory in use, of the fullest server; 0.0 where none is set."""
-        shares = [0.0]
-        async with translated():
-            for server in await self.servers.primaries():
-                info = await server.execute_command("INFO", "memory")
-                if most := int(info.get("maxmemory", 0)):
-                    shares.append(int(info["used_memory"]) / most)
+        """Share of maxmemory in use, of the fullest server that answers; 0.0 where none is set."""
+        shares = []
+        found = await self._primaries()
+        for server in found:
+            try:
+                async with translated():
+                    shares.append(_share(await server.execute_command("INFO", "memory")))
+            except errors.StoreAway:
+                if server is found[-1] and not shares:
+                    raise
         return max(shares)
 
     async def now_ms(self, tag: str) -> int:
@@ -210,6 +232,11 @@ class Store:
 
     async def close(self) -> None:
         await self.servers.close()
+
+
+def _share(info: dict[str, Any]) -> float:
+    most = int(info.get("maxmemory", 0))
+    return int(info["used_memory"]) / most if most else 0.0
 
 
 def _replicas(settings: StoreSettings) -> int:

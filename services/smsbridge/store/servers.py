@@ -24,7 +24,7 @@ Command = tuple[Any, ...]
 
 _REDIRECTIONS = 3  # a failover is one; more are a cluster that has not made up its mind
 _LOOK_AGAIN_SECONDS = 0.2  # a look at the cluster's nodes makes every connection anew
-_SENTINEL_SECONDS = 1.0  # a sentinel that does not answer must not keep us from asking the next
+_CONNECT_SECONDS = 1.0  # a machine that is gone answers nothing: it must not keep us from asking the next
 _NEVER = Retry(NoBackoff(), 0)
 
 
@@ -115,7 +115,7 @@ class Watched(One):
         if not url.path.strip("/"):
             raise errors.ConfigError("store.url: sentinel://HOST:PORT/SERVICE needs the name of the service")
         common = _common(address)
-        seconds = min(_SENTINEL_SECONDS, address.timeout_seconds)
+        seconds = min(_CONNECT_SECONDS, address.timeout_seconds)
         own = {
             **_tls(address),
             "password": address.sentinel_password or None,
@@ -183,10 +183,12 @@ class Cluster:
             finally:
                 node.release(connection)
         except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
-            self.client.look_again(error)
+            # Too many connections say nothing of a server.
+            if not isinstance(error, exceptions.MaxConnectionsError):
+                self.client.look_again(node.name)
             raise
         if isinstance(answers[0], exceptions.ClusterDownError):
-            self.client.look_again(answers[0])
+            self.client.look_again()
         asked = isinstance(answers[0], exceptions.AskError | exceptions.TryAgainError)
         if asked and not isinstance(answers[0], exceptions.MovedError):
             raise errors.StoreAway("the cluster is moving this slot")
@@ -209,11 +211,13 @@ class _ClusterClient(RedisCluster):
     """
 
     _looked_at = 0.0
+    _failed = ""  # the server that is asked last
+    _given: dict[str, ClusterNode] | None = None
 
-    def look_again(self, error: Exception) -> None:
-        """Before the next command. Too many connections say nothing of a server."""
-        if not isinstance(error, exceptions.MaxConnectionsError):
-            self._initialize = True
+    def look_again(self, failed: str = "") -> None:
+        """Before the next command."""
+        self._failed = failed
+        self._initialize = True
 
     async def initialize(
         self,
@@ -222,13 +226,15 @@ class _ClusterClient(RedisCluster):
     ) -> "RedisCluster":
         if not self._initialize:
             return self
-        seen = [(node.host, int(node.port)) for node in self.get_nodes()]
-        if seen and time.monotonic() - self._looked_at < _LOOK_AGAIN_SECONDS:
+        manager = self.nodes_manager
+        if manager.nodes_cache and time.monotonic() - self._looked_at < _LOOK_AGAIN_SECONDS:
             self._initialize = False
             return self
         self._looked_at = time.monotonic()
+        self._given = self._given or dict(manager.startup_nodes)
+        manager.startup_nodes = {**self._given, **manager.nodes_cache}
         return await super().initialize(
-            additional_startup_nodes_info=seen, last_failed_node_name=last_failed_node_name
+            additional_startup_nodes_info, last_failed_node_name or self._failed or None
         )
 
 
@@ -257,11 +263,12 @@ def _one(address: Address) -> Any:
 
 def _common(address: Address) -> dict[str, Any]:
     url = urlsplit(address.url)
+    most = _CONNECT_SECONDS if address.replicated else address.timeout_seconds
     return {
         "username": unquote(url.username) if url.username else None,
         "password": address.password or (unquote(url.password) if url.password else None),
         "socket_timeout": address.timeout_seconds,
-        "socket_connect_timeout": address.timeout_seconds,
+        "socket_connect_timeout": min(most, address.timeout_seconds),
     }
 
 
