@@ -1,14 +1,16 @@
-"""Stands before several gateways as an Ingress would: each new connection goes to the next that answers."""
+"""Stands before several servers as an Ingress would: each new connection goes to the next that answers."""
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import Sequence
 
 from smsbridge.runtime import addresses
 
 
 class Balancer:
-    def __init__(self, listen: str, backends: Sequence[str]) -> None:
+    def __init__(self, listen: str, backends: Sequence[str], *, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self._listen = addresses.split(listen)
         self._backends = [addresses.split(backend) for backend in backends]
         self._turn = 0
@@ -16,7 +18,7 @@ class Balancer:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, *self._listen, backlog=1024)
+        self._server = await asyncio.start_server(self._serve, *self._listen, backlog=1024, ssl=self._tls)
 
     async def stop(self) -> None:
         if self._server is not None:

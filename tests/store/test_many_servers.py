@@ -200,6 +200,11 @@ async def test_a_primary_that_is_away_stops_its_own_providers_only(cluster: stor
             await accept(store, lost, 1)
 
 
+def test_a_url_of_sentinels_names_the_service() -> None:
+    with pytest.raises(errors.ConfigError):
+        connection.Store.connect(connection.StoreSettings(url="sentinel://127.0.0.1:1"))
+
+
 async def test_sentinels_have_a_password_of_their_own(pair: stores.Many) -> None:
     async with connected(pair) as store:
         assert await store.check() == ""

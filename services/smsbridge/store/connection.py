@@ -151,7 +151,7 @@ class Store:
     async def check(self) -> str:
         """Empty where the store may be used, else why not (guarantee 13).
 
-        Of several primaries each must be set up right; one that is away or alone stops only its own providers.
+        Of several primaries each must be set up right; one that is away stops only its own providers.
         """
         try:
             found = await self._primaries()
