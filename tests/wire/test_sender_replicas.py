@@ -167,6 +167,25 @@ async def test_a_sender_that_starts_after_the_change_waits_too(pair: Pair, sandb
         assert await claimable_in(pair.primary) <= 0
 
 
+async def test_while_nothing_is_confirmed_nothing_becomes_uncertain(
+    pair: Pair, sandbox: server.Sandbox
+) -> None:
+    """An intent that no replica has is not sent, but would have to be asked about: so it is not written."""
+    async with senders.running(pair.primary, sandbox, provider(sandbox)) as sender:
+        await pair.replica.redis.execute_command("REPLICAOF", "NO", "ONE")
+        assert await submit(sender, 1) is Submitted.UNAVAILABLE  # written, and due at once
+        for _ in range(2):  # a submit takes as long as a confirmation is waited for
+            assert await submit(sender, 2) is Submitted.UNAVAILABLE
+        assert await pair.primary.redis.zcard(f"{tags.provider(messages.UID)}intents") == 0
+        await follow(pair.replica, pair.primary_port)
+
+        async def both() -> bool:
+            return sent(sandbox) == 2
+
+        await senders.until(both)
+        assert sandbox.smsc.accounts["guide"].totals.requests["send"]["ok"] == 1
+
+
 async def test_a_repeat_is_not_confirmed_by_replicas_that_have_nothing(pair: Pair) -> None:
     """A repeated operation writes nothing; that a replica has the first one's write is asked all the same."""
     book = registry.Registry(pair.primary, senders.KEYRING)

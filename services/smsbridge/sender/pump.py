@@ -64,6 +64,7 @@ class Pump:
         due_ms = await self._outbox.peek(provider.uid, self._lane, settle_ms=self._under_way_ms)
         if due_ms != 0:
             return idle if due_ms < 0 else min(due_ms / 1000, idle)
+        await self._outbox.confirm(provider.uid)
         account = smsc_account.of(provider.account)
         stopped = await self._care.stopped_seconds()
         if stopped > 0:

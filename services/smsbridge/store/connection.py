@@ -132,12 +132,22 @@ class Store:
         call = (command, script, 1, tag, *args)
         if not durable or self.replicas == 0:
             return await self.servers.call(tag, call)
+        return await self._confirmed(tag, call)
+
+    async def confirm(self, tag: str) -> None:
+        """Raises StoreAway where the replicas of the tag's primary would confirm nothing now."""
+        if self.replicas:
+            async with translated():
+                await self._confirmed(tag)
+
+    async def _confirmed(self, tag: str, *calls: servers.Command) -> Any:
+        """The first call's answer, once the replicas have it on disk."""
         mark = ("EVAL", _MARK, 1, tag)
         first_ms = min(_FIRST_WAIT_MS, self.settings.wait_ms)
         waits = [
             ("WAITAOF", 1, self.replicas, ms) for ms in (first_ms, self.settings.wait_ms - first_ms) if ms
         ]
-        answer, *others = await self.servers.talk(tag, (call, mark), waits)
+        answer, *others = await self.servers.talk(tag, (*calls, mark), waits)
         if isinstance(answer, Exception):
             raise answer
         confirmed = others[-1]

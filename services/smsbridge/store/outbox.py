@@ -161,6 +161,10 @@ class Outbox:
         """Milliseconds until something of the lane may be claimed, -1 where nothing waits."""
         return _next_ms(await self._run("peek", uid, lane, self._settle_ms(settle_ms)))
 
+    async def confirm(self, uid: str) -> None:
+        """Raises StoreAway where an intent would not be confirmed now: then nothing need be claimed."""
+        await self._store.confirm(tags.provider(uid))
+
     def _settle_ms(self, wanted: int) -> int:
         return wanted if self._store.replicas else 0
 
