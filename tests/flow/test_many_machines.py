@@ -38,10 +38,11 @@ async def many(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 
 
 async def test_ten_thousand_equal_texts_are_a_hundred_requests(tmp_path: Path, many: stores.Many) -> None:
-    async with split.running(tmp_path, many, PLAN, config=harness.CLEAN, replicas=split.ON_MANY) as stack:
+    plan = harness.Plan(spec={"batching": {"linger": "30s"}})  # no group goes before it is full
+    async with split.running(tmp_path, many, plan, config=harness.CLEAN, replicas=split.ON_MANY) as stack:
         letter = await stack.broadcast(harness.good_phones(10_000), concurrency=64)
-        await stack.posted(letter, seconds=90)
-        await stack.rows_right(seconds=120)
+        await stack.posted(letter, seconds=180)
+        await stack.rows_right(seconds=180)
         ledger = await stack.smsc_ledger()
         assert ledger.by_numbers_per_request == {100: 100}
         assert ledger.requests["send"] == {"ok": 100}
