@@ -43,9 +43,11 @@ proto: setup ## write the stubs from proto/
 crd: setup ## write the resource's definition into the chart
 	$(BIN)/python -m smsbridge_operator.crd > charts/smsbridge/files/crd-smscproviders.yaml
 
-docs: setup ## write the generated pages of docs/
+docs: setup ## write the generated pages of docs/ and the chart's README
 	$(BIN)/python -m smsbridge.targets.reference > docs/configuration.md
 	$(BIN)/python -m smsbridge.provisioning.reference > docs/resource.md
+	$(BIN)/python -m smsbridge_operator.reference > docs/kubernetes-operator.md
+	$(BIN)/python charts/generate_readme.py > charts/smsbridge/README.md
 
 bench: setup ## measure; prints a table and writes bench-report.json
 	$(BIN)/python -m bench

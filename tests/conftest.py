@@ -1,14 +1,20 @@
-"""What all tests share: a real Valkey for the session, emptied for each test, and a real Kubernetes API."""
+"""What all tests share: a real Valkey for the session, emptied for each test, and a real Kubernetes API.
+
+`SMSBRIDGE_TEST_STORE=cluster pytest tests/store` (or `sentinel`) runs the tests of the store on that instead.
+"""
 
 import asyncio
 import contextlib
+import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from smsbridge.store import connection, embedded
+from tests.flow import stores
 from tests.operator import apiserver, binaries
 
 
@@ -18,12 +24,19 @@ class _Server:
     def __init__(self, directory: Path) -> None:
         self._loop = asyncio.new_event_loop()
         self._stack = contextlib.AsyncExitStack()
-        running = embedded.running(directory, settings=embedded.EmbeddedSettings(maxmemory_mb=1024))
-        self.valkey = self._loop.run_until_complete(self._stack.enter_async_context(running))
+        self.valkey: Any = self._loop.run_until_complete(self._stack.enter_async_context(_running(directory)))
 
     def stop(self) -> None:
         self._loop.run_until_complete(self._stack.aclose())
         self._loop.close()
+
+
+def _running(directory: Path) -> contextlib.AbstractAsyncContextManager[Any]:
+    many = {"cluster": stores.cluster, "sentinel": stores.sentinel}
+    wanted = os.environ.get("SMSBRIDGE_TEST_STORE", "")
+    if wanted:
+        return many[wanted](directory)
+    return embedded.running(directory, settings=embedded.EmbeddedSettings(maxmemory_mb=1024))
 
 
 @pytest.fixture(scope="session")
@@ -38,8 +51,9 @@ def valkey() -> Iterator[embedded.EmbeddedValkey]:
 
 
 def store_settings(valkey: embedded.EmbeddedValkey, **changes: object) -> connection.StoreSettings:
+    own = valkey.settings if isinstance(valkey, stores.Many) else {}
     return connection.StoreSettings.model_validate(
-        {"url": valkey.url, "password": valkey.password, **changes}
+        {"url": valkey.url, "password": valkey.password, **own, **changes}
     )
 
 
@@ -55,13 +69,20 @@ async def store(valkey: embedded.EmbeddedValkey) -> AsyncIterator[connection.Sto
 
 
 @pytest.fixture(scope="session")
-def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[apiserver.ApiServer]:
-    """A real Kubernetes API for the session; skips with the reason where none can be had."""
+def control_plane() -> Path:
+    """Where etcd and kube-apiserver are; skips with the reason where they cannot be had."""
     try:
-        found = binaries.directory()
+        return binaries.directory()
     except binaries.UnavailableError as reason:
         if binaries.required():
             pytest.fail(f"no control plane, and SMSBRIDGE_REQUIRE_CLUSTER is 1: {reason}", pytrace=False)
         pytest.skip(f"no control plane: {reason}")
-    with apiserver.running(found, tmp_path_factory.mktemp("kubernetes")) as server:
+
+
+@pytest.fixture(scope="session")
+def api_server(
+    control_plane: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[apiserver.ApiServer]:
+    """A real Kubernetes API for the session."""
+    with apiserver.running(control_plane, tmp_path_factory.mktemp("kubernetes")) as server:
         yield server

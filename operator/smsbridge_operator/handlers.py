@@ -4,6 +4,7 @@ Indexes hold what is declared. Events say that something changed. The timer writ
 lets go of a resource once the registry has its provider as removed.
 """
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import kopf
@@ -45,11 +46,21 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.networking.request_timeout = 30
 
 
+def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+    """The pod's ServiceAccount; outside a cluster, what KUBECONFIG names."""
+    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+
+
 def registry(
-    source: Cluster, board: Board, *, farewell: Farewell, settings: OperatorSettings
+    source: Cluster,
+    board: Board,
+    *,
+    farewell: Farewell,
+    settings: OperatorSettings,
+    login: Callable[..., kopf.ConnectionInfo | None] = login,
 ) -> kopf.OperatorRegistry:
     handlers = kopf.OperatorRegistry()
-    _login(handlers)
+    kopf.on.login(id="login", registry=handlers)(login)
     _indexes(handlers)
     _events(handlers, source, board)
 
@@ -73,12 +84,6 @@ def registry(
             raise kopf.TemporaryError("the provider could not be removed from the registry", _AGAIN_SECONDS)
 
     return handlers
-
-
-def _login(handlers: kopf.OperatorRegistry) -> None:
-    @kopf.on.login(id="login", registry=handlers)
-    def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
-        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
 
 
 def _indexes(handlers: kopf.OperatorRegistry) -> None:

@@ -5,14 +5,13 @@ It may create Secrets and do nothing else with them: that it is there already, t
 
 import base64
 import secrets
-import ssl
-from pathlib import Path
 
 import aiohttp
 import kopf
 
 from smsbridge.core import errors
 from smsbridge.store.keyring import KEY_BYTES
+from smsbridge_operator import handlers
 
 KEY_NAME = "master.key"
 _TIMEOUT_SECONDS = 30.0
@@ -21,8 +20,7 @@ _MADE, _THERE = 201, 409
 
 async def make(*, namespace: str, secret: str) -> bool:
     """True where it was made now. Raises ConfigError, ServiceAway."""
-    account = kopf.login_with_service_account(settings=kopf.OperatorSettings())
-    account = account or kopf.login_with_kubeconfig(settings=kopf.OperatorSettings())
+    account = handlers.login(settings=kopf.OperatorSettings())
     if account is None:
         raise errors.ConfigError("there is neither a ServiceAccount nor a kubeconfig to log in with")
     key = base64.b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n"
@@ -35,7 +33,7 @@ async def make(*, namespace: str, secret: str) -> bool:
     }
     url = f"{account.server}/api/v1/namespaces/{namespace}/secrets"
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS)
-    connector = aiohttp.TCPConnector(ssl=_context(account))
+    connector = aiohttp.TCPConnector(ssl=account.as_ssl_context())
     try:
         async with (
             aiohttp.ClientSession(
@@ -51,10 +49,3 @@ async def make(*, namespace: str, secret: str) -> bool:
             f"the API server answered {status} to the Secret {secret}; this needs the right to create it"
         )
     return status == _MADE
-
-
-def _context(account: kopf.ConnectionInfo) -> ssl.SSLContext:
-    cafile = str(account.ca_path) if account.ca_path else None
-    data = account.ca_data
-    cadata = base64.b64decode(data).decode() if data and not Path(str(data)).exists() else None
-    return ssl.create_default_context(cafile=cafile, cadata=cadata)

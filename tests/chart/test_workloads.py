@@ -137,6 +137,23 @@ def test_the_master_key_is_made_by_a_hook_that_can_do_nothing_else() -> None:
     assert container["args"] == ["make-key", "--namespace", "crm", "--secret", "smsbridge-master-key"]
 
 
+@pytest.mark.parametrize("wide", [False, True], ids=["its own namespace", "all"])
+def test_the_operator_has_the_rights_that_it_uses_and_no_others(wide: bool) -> None:
+    objects = helm.render({"operator": {"clusterWide": wide}})
+    (role,) = (
+        one for one in helm.of_kind(objects, "Role", "ClusterRole") if "-operator" in one["metadata"]["name"]
+    )
+    rights = {
+        resource: set(rule["verbs"]) for rule in role["rules"] for resource in rule["resources"]
+    }  # one rule for each
+    assert rights == {
+        "smscproviders": {"list", "watch", "patch"},
+        "smscproviders/status": {"patch"},
+        "secrets": {"list", "watch"},
+        "events": {"create"},
+    }
+
+
 @pytest.mark.parametrize(
     ("values", "secret"),
     [({}, "smsbridge-master-key"), ({"masterKey": {"existingSecret": "mine"}}, "mine")],

@@ -1,6 +1,7 @@
 """The product in its other shape: every role a process of its own on a store that it does not start.
 
-Two senders and two status roles share the work; the gateway and the provisioner are one each.
+Two senders and two status roles share the work; the gateway and the provisioner are one each. As `ON_MANY`
+there are two of every role, and a balancer stands in front of the gateways.
 """
 
 import asyncio
@@ -19,10 +20,12 @@ from smsbridge.sandbox import server
 from smsbridge.sandbox.settings import SandboxSettings
 from smsbridge.store import connection, embedded, registry
 from smsbridge.store.keyring import Keyring
-from tests.conftest import store_settings
-from tests.flow import harness
+from tests.flow import balancer, harness, stores
 
 REPLICAS = ("gateway", "sender", "sender-2", "status", "status-2", "hlr", "provisioner")
+ON_MANY = (*REPLICAS, "gateway-2", "hlr-2")
+
+AnyStore = embedded.EmbeddedValkey | stores.Many
 
 
 class SplitStack(harness.Stack):
@@ -34,23 +37,34 @@ class SplitStack(harness.Stack):
         sandbox: server.Sandbox,
         plans: tuple[harness.Plan, ...],
         config: dict[str, Any],
-        valkey: embedded.EmbeddedValkey,
+        valkey: AnyStore,
+        replicas: tuple[str, ...] = REPLICAS,
     ) -> None:
         super().__init__(directory, sandbox, plans, config)
         taken: set[int] = set()
-        for _ in range(2 * len(REPLICAS)):
+        for _ in range(2 * len(replicas)):
             taken.add(addresses.free_port(harness.HOST, taken=frozenset(taken)))
         ports = iter(taken)
-        self.rpc = {name: f"{harness.HOST}:{next(ports)}" for name in REPLICAS}
-        self.internals = {name: f"{harness.HOST}:{next(ports)}" for name in REPLICAS}
+        self.replicas = replicas
+        self.rpc = {name: f"{harness.HOST}:{next(ports)}" for name in replicas}
+        self.internals = {name: f"{harness.HOST}:{next(ports)}" for name in replicas}
         self.processes: dict[str, asyncio.subprocess.Process] = {}
-        self._valkey = valkey
+        self.store = section(valkey)
+        self._balancer = balancer.Balancer(self.public, [self.rpc[name] for name in self._all("gateway")])
+
+    def _all(self, role: str) -> list[str]:
+        return [name for name in self.replicas if name.partition("-")[0] == role]
+
+    def _endpoint(self, role: str) -> str:
+        """gRPC's own name for several addresses: the next one is called where the first does not answer."""
+        return "ipv4:" + ",".join(self.rpc[name] for name in self._all(role))
 
     async def start(self) -> None:
         self.data.mkdir(exist_ok=True)
         Keyring.create(self.data / "master.key")
         self.write_providers()
-        for name in REPLICAS:
+        await self._balancer.start()
+        for name in self.replicas:
             await self.start_one(name)
 
     async def start_one(self, name: str) -> None:
@@ -71,10 +85,10 @@ class SplitStack(harness.Stack):
             "internal": self.internals[name],
             "master_key_file": str(self.data / "master.key"),
         }
-        config.setdefault("store", {}).update(url=self._valkey.url, password=self._valkey.password)
-        config["endpoints"] = {role: self.rpc[role] for role in ("sender", "status", "hlr")}
+        config.setdefault("store", {}).update(self.store)
+        config["endpoints"] = {role: self._endpoint(role) for role in ("sender", "status", "hlr")}
         if role == "gateway":
-            config.setdefault(role, {}).update(listen=self.public, journal_dir=str(self.data / "gateway"))
+            config.setdefault(role, {}).update(listen=self.rpc[name], journal_dir=str(self.data / name))
         elif role != "provisioner":
             config.setdefault(role, {}).update(listen=self.rpc[name])
         return config
@@ -88,7 +102,7 @@ class SplitStack(harness.Stack):
 
     async def shown(self, name: str) -> dict[str, Any]:
         """The URLs, by the library: client commands find a `run all` by its directory, which is not here."""
-        store = connection.Store.connect(store_settings(self._valkey))
+        store = connection.Store.connect(connection.StoreSettings.model_validate(self.store))
         try:
             keyring = Keyring.load(self.data / "master.key")
             contents = await registry.Registry(store, keyring).load()
@@ -101,7 +115,13 @@ class SplitStack(harness.Stack):
         return {}
 
     def rpc_address(self, role: str) -> str:
-        return self.rpc[role]
+        return self._endpoint(role)
+
+    async def replace(self, name: str) -> None:
+        """Killed with -9, and started again as a cluster would."""
+        self.processes[name].kill()
+        await self.processes[name].wait()
+        await self.start_one(name)
 
     async def stop(self) -> None:
         for process in self.processes.values():
@@ -114,20 +134,29 @@ class SplitStack(harness.Stack):
             except TimeoutError:
                 process.kill()
                 await process.wait()
+        await self._balancer.stop()
         await super().stop()
+
+
+def section(valkey: AnyStore) -> dict[str, Any]:
+    """The settings `store` that lead to it."""
+    if isinstance(valkey, stores.Many):
+        return valkey.settings
+    return {"url": valkey.url, "password": valkey.password}
 
 
 @contextlib.asynccontextmanager
 async def running(
     directory: Path,
-    valkey: embedded.EmbeddedValkey,
+    valkey: AnyStore,
     *plans: harness.Plan,
     config: dict[str, Any] | None = None,
     settings: SandboxSettings | None = None,
+    replicas: tuple[str, ...] = REPLICAS,
 ) -> AsyncIterator[SplitStack]:
     async with server.Sandbox.running(settings or harness.sandbox_settings()) as sandbox:
         used = config if config is not None else harness.SHORT
-        stack = SplitStack(directory, sandbox, plans or (harness.Plan(),), used, valkey)
+        stack = SplitStack(directory, sandbox, plans or (harness.Plan(),), used, valkey, replicas)
         try:
             await stack.start()
             await stack.ready()

@@ -1,9 +1,15 @@
 """`smsbridge tryout` against a sandbox and `run all`, and what it says where a step does not come true."""
 
+import asyncio
+import contextlib
+import sys
 from pathlib import Path
 
 import pytest
 
+from smsbridge.core import errors
+from smsbridge.runtime import addresses
+from smsbridge.sandbox.client import SandboxClient
 from smsbridge.sandbox.faults import Fault, FaultKind
 from tests.flow import harness
 
@@ -73,3 +79,21 @@ async def test_a_message_that_does_not_arrive_is_told(tmp_path: Path) -> None:
         assert code == 1
         assert "the portal shows sent" in out
         assert "not delivered; see `smsbridge message" in err
+
+
+async def test_a_sandbox_tells_the_address_by_which_others_reach_it(tmp_path: Path) -> None:
+    listen = f"{harness.HOST}:{addresses.free_port(harness.HOST)}"
+    arguments = ("sandbox", "--listen", listen, "--public-url", "http://sandbox.example:8090/")
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "smsbridge", *arguments)
+    try:
+        async with SandboxClient(f"http://{listen}/sandbox") as client:
+            for _ in range(100):
+                with contextlib.suppress(errors.ServiceAway):
+                    told = await client.overview()
+                    break
+                await asyncio.sleep(0.1)
+        assert told.smsc_url == "http://sandbox.example:8090/smsc"
+        assert told.portals[0].endpoint.startswith("http://sandbox.example:8090/portal/")
+    finally:
+        process.terminate()
+        await process.wait()

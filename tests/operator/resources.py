@@ -32,6 +32,10 @@ def make_namespace(client: lightkube.Client, prefix: str) -> str:
     return name
 
 
+def ensure_namespace(client: lightkube.Client, name: str) -> None:
+    client.apply(Namespace(metadata=ObjectMeta(name=name)), field_manager="tests", force=True)
+
+
 def body(name: str, namespace: str, /, **changes: Any) -> dict[str, Any]:
     """A provider that is right as it is. `changes`: dotted paths with `__`, None takes a field away."""
     spec: dict[str, Any] = {

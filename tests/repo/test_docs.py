@@ -24,6 +24,9 @@ from smsbridge.sender.metrics import SenderMetrics
 from smsbridge.status.metrics import Ledgers, StatusMetrics
 from smsbridge.store.delivery import LedgerView
 from smsbridge.targets import reference
+from smsbridge_operator import main as operator_main
+from smsbridge_operator import reference as operator_reference
+from smsbridge_operator.metrics import OperatorMetrics
 
 ROOT = Path(__file__).parents[2]
 CODE = ROOT / "services" / "smsbridge"
@@ -62,8 +65,9 @@ def scripts_of_messages() -> Iterator[tuple[str, str]]:
             yield path.name, text
 
 
-def test_the_configuration_page_is_fresh() -> None:
+def test_the_pages_of_settings_are_fresh() -> None:
     assert page("configuration.md") == reference.render()
+    assert page("kubernetes-operator.md") == operator_reference.render()
 
 
 def test_every_event_of_a_story_is_explained() -> None:
@@ -115,7 +119,7 @@ class Books:
 
 
 def all_books() -> list[Books]:
-    registries = [CollectorRegistry() for _ in range(7)]
+    registries = [CollectorRegistry() for _ in range(8)]
     keeper = supervisor.Supervisor(
         [], settings=supervisor.SupervisorSettings(), lock=0, registry=registries[6]
     )
@@ -127,6 +131,7 @@ def all_books() -> list[Books]:
         Books(HlrMetrics(registries[3])),
         Books(ProvisionerMetrics(registries[4])),
         Books(rpc.CallMetrics(registries[5])),
+        Books(OperatorMetrics(registries[7])),
         Books(keeper),
     ]
 
@@ -218,10 +223,9 @@ def test_the_runbook_knows_why_a_batch_stays_uncertain() -> None:
 
 def commands(command: Any, path: tuple[str, ...] = ("smsbridge",)) -> Iterator[tuple[tuple[str, ...], Any]]:
     inner = getattr(command, "commands", None)
-    if inner is None:
+    if inner is None or command.invoke_without_command:
         yield path, command
-        return
-    for name, one in inner.items():
+    for name, one in (inner or {}).items():
         yield from commands(one, (*path, name))
 
 
@@ -237,7 +241,10 @@ def test_every_command_and_option_is_explained() -> None:
 
     there = {
         path: {option for param in command.params for option in param.opts if option.startswith("--")}
-        for path, command in commands(typer.main.get_command(cli.app))
+        for path, command in (
+            *commands(typer.main.get_command(cli.app)),
+            *commands(typer.main.get_command(operator_main.app), ("smsbridge-operator",)),
+        )
     }
 
     assert explained == there

@@ -153,7 +153,7 @@ async def test_a_preference_goes_after_its_time_and_no_number_is_readable(
     old, older = now_ms() - 89 * day_ms, now_ms() - 91 * day_ms
     assert await preferences.learn("u1", [Learned(PHONE, Channel.SMS, old)]) == 1
     assert await preferences.learn("u1", [Learned(OTHER, Channel.SMS, older)]) == 0
-    (key,) = await store.redis.keys("*")
+    (key,) = await store.redis.keys("*pref*")
     assert key.startswith(b"{p:u1}:pref:")
     assert PHONE.encode() not in key
     assert 0 < await store.redis.pttl(key) <= day_ms

@@ -61,16 +61,17 @@ class Pump:
     async def step(self, provider: Provider) -> float:
         """Starts one batch if one is due. Seconds until the next may be."""
         idle = self._settings.idle_seconds
-        due_ms = await self._outbox.peek(provider.uid, self._lane)
+        due_ms = await self._outbox.peek(provider.uid, self._lane, settle_ms=self._under_way_ms)
         if due_ms != 0:
             return idle if due_ms < 0 else min(due_ms / 1000, idle)
+        await self._outbox.confirm(provider.uid)
         account = smsc_account.of(provider.account)
         stopped = await self._care.stopped_seconds()
         if stopped > 0:
             return min(stopped, idle)
         if not await self._care.may_send(account.key):
             return idle
-        seconds = (self._settings.post_total_ms + self._settings.margin_ms) / 1000
+        seconds = self._under_way_ms / 1000
         try:
             permit = await self._accounts.take(
                 account.key, "send", seconds=seconds, interactive=self._lane is Lane.INTERACTIVE
@@ -89,6 +90,11 @@ class Pump:
         self._in_hand.spawn(asyncio.create_task(work))
         return 0.0
 
+    @property
+    def _under_way_ms(self) -> int:
+        """How long a POST may be on the wire after its intent."""
+        return self._settings.post_total_ms + self._settings.margin_ms
+
     async def _claim(self, provider: Provider) -> outbox.Claim | int:
         op = str(ULID())
         for last in (False, True):
@@ -101,6 +107,7 @@ class Pump:
                     lease_ms=self._settings.lease_ms,
                     client_id=op,
                     most=_MOST_NUMBERS,
+                    settle_ms=self._under_way_ms,
                 )
             except errors.StoreAway:
                 if last:

@@ -1,11 +1,9 @@
 """Wires the sender: gRPC server, and for every provider its pumps, reconciler and upkeep."""
 
-import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import ClassVar
 
-import structlog
 from prometheus_client import CollectorRegistry
 
 from smsbridge.api.v1 import sender_pb2, sender_pb2_grpc
@@ -24,8 +22,6 @@ from smsbridge.store import connection, outbox
 from smsbridge.store import egress as store_egress
 from smsbridge.store.installations import Installations
 from smsbridge.store.registry import RegistryView
-
-log = structlog.get_logger()
 
 _MEASURE_SECONDS = 5.0
 
@@ -97,8 +93,6 @@ class Role:
         self._of_provider: dict[str, dict[str, tasks.Loop]] = {}
         self._server = rpc.RpcServer(listen=settings.listen, registry=metrics)
         self._memory = 0.0
-        self._primary = ""
-        self._claim_from = 0.0  # monotonic
 
     @property
     def address(self) -> str:
@@ -123,10 +117,6 @@ class Role:
         await self._client.close()
         for channel in self._channels:
             await channel.close(None)
-
-    def claims_wait(self) -> float:
-        """Seconds for which nothing is claimed after a change of primary; 0 where claiming goes on."""
-        return max(0.0, self._claim_from - time.monotonic())
 
     async def ready(self) -> str:
         return await self._store.check()
@@ -187,7 +177,7 @@ class Role:
         provider = self._registry.get(uid)
         if provider is None or provider.paused or provider.removed:
             return None
-        if self._memory >= self._store.settings.claim_below_memory or self.claims_wait():
+        if self._memory >= self._store.settings.claim_below_memory:
             return None
         return await one.step(provider)
 
@@ -212,17 +202,6 @@ class Role:
     async def _look_at_memory(self) -> None:
         self._memory = await self._store.memory_used()
         self._metrics.memory.set(self._memory)
-        if self._store.settings.wait_replicas:
-            await self._look_at_primary()
-
-    async def _look_at_primary(self) -> None:
-        """POSTs that an old primary knew of may still be under way: their deadlines pass first."""
-        primary = await self._store.primary()
-        if self._primary and primary != self._primary:
-            seconds = (self._settings.post_total_ms + self._settings.margin_ms) / 1000
-            log.warning("store_primary_changed", claiming_waits_seconds=seconds)
-            self._claim_from = time.monotonic() + seconds
-        self._primary = primary
 
     async def _measure(self) -> None:
         for queue in await self._service.describe():

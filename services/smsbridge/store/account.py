@@ -124,7 +124,7 @@ class Accounts:
         return answer
 
     async def schedule_probe(self, key: str, *, in_seconds: float) -> None:
-        await self._set(key, {"until": await self._now_ms() + int(in_seconds * 1000)})
+        await self._set(key, {"until": await self._now_ms(key) + int(in_seconds * 1000)})
 
     async def resume(self, key: str) -> None:
         """The account may send again; one request goes alone until it succeeds."""
@@ -139,7 +139,7 @@ class Accounts:
 
     async def back_off(self, key: str, *, seconds: float) -> None:
         """Too many connections: no send for so long."""
-        await self._set(key, {"back_off": await self._now_ms() + int(seconds * 1000)})
+        await self._set(key, {"back_off": await self._now_ms(key) + int(seconds * 1000)})
 
     async def prove_status(self, key: str) -> None:
         await self._set(key, {"proved": "1"})
@@ -148,7 +148,7 @@ class Accounts:
         """`fingerprint`: of the credentials that it was told to; they count as good for a while."""
         seen: dict[str, Any] = {"balance": str(balance)}
         if fingerprint:
-            seen |= {"balance_at": await self._now_ms(), "balance_print": fingerprint}
+            seen |= {"balance_at": await self._now_ms(key), "balance_print": fingerprint}
         await self._set(key, seen)
 
     async def recent_balance(self, key: str, fingerprint: str, *, within_seconds: float) -> Decimal | None:
@@ -159,7 +159,7 @@ class Accounts:
         balance, at, printed = [value.decode() if value else "" for value in values]
         if not balance or printed != fingerprint:
             return None
-        age_ms = await self._now_ms() - int(at)
+        age_ms = await self._now_ms(key) - int(at)
         return Decimal(balance) if age_ms < within_seconds * 1000 else None
 
     async def stopped_at(self, key: str, balance: Decimal) -> None:
@@ -187,10 +187,8 @@ class Accounts:
             pause, int(until or 0) if pause else 0, Decimal(balance) if balance else None, proved == "1"
         )
 
-    async def _now_ms(self) -> int:
-        async with connection.translated():
-            seconds, micros = await self._store.redis.time()
-        return int(seconds) * 1000 + int(micros) // 1000
+    async def _now_ms(self, key: str) -> int:
+        return await self._store.now_ms(tags.account(key))
 
     async def _set(self, key: str, values: dict[str, Any]) -> None:
         async with connection.translated():

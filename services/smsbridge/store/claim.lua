@@ -1,8 +1,11 @@
 -- provider tag
 -- Claims one batch of a lane: a composition that a split made, else up to `max` members of the group that is due
--- first, never one phone twice. ARGV: op, lane, owner, lease ms, client id to use, most numbers.
--- Answers {batch = {...}} or {next_ms = how long until something may be due, -1 where nothing waits}.
+-- first, never one phone twice. ARGV: op, lane, owner, lease ms, client id to use, most numbers, ms that claiming waits
+-- after a change of primary (0: no replicas).
+-- Answers {batch = {...}} or {next_ms = how long until something may be due, -1 where nothing waits, new_primary}.
 local op, lane, owner, lease, cid, most = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6])
+local settling, seen = new_primary(tonumber(ARGV[7]))
+if settling > 0 then return cjson.encode({ next_ms = settling, new_primary = seen }) end
 assert(op ~= '' and owner ~= '' and cid ~= '' and lease > 0 and most > 0, 'claim: an argument is missing')
 local at = now()
 

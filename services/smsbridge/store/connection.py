@@ -7,18 +7,12 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
-import redis.asyncio as driver
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from redis import exceptions
-from redis.asyncio.cluster import RedisCluster
-from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel
-from redis.backoff import NoBackoff
 
 from smsbridge.core import errors
-from smsbridge.store import scripts
+from smsbridge.store import scripts, servers
 
 # What the driver raises where the store cannot be used now. A script's own error is none of these.
 AWAY = (
@@ -26,6 +20,10 @@ AWAY = (
     exceptions.TimeoutError,
     exceptions.ReadOnlyError,
     exceptions.ClusterDownError,
+    exceptions.RedisClusterException,  # no server of the cluster answers, or none owns the slot
+    exceptions.ClusterError,
+    exceptions.AskError,
+    exceptions.TryAgainError,
     exceptions.OutOfMemoryError,
     OSError,
     asyncio.TimeoutError,
@@ -42,6 +40,14 @@ _AWAY_REPLIES = (
 )
 
 
+# A replica answers what it has on disk. Asked in one breath with the write it answers before its fsync, and
+# then again only after a second: so it is asked after the write's own answer, and soon once more.
+_FIRST_WAIT_MS = 50
+# A write of its own in front of WAITAOF: a repeated operation may write nothing, and then WAITAOF, which
+# speaks of the writes of its own connection, would confirm what no replica has.
+_MARK = "#!lua flags=allow-oom\nreturn redis.call('SET', KEYS[1] .. 'mark', '')"
+
+
 class StoreSettings(BaseModel):
     """Where Valkey is and how it is used."""
 
@@ -49,14 +55,21 @@ class StoreSettings(BaseModel):
 
     url: str = Field(
         "redis://127.0.0.1:6379/0",
-        description="redis://, rediss:// (TLS) or unix:// of one server; "
-        "sentinel://HOST:PORT,HOST:PORT/SERVICE; cluster://HOST:PORT,HOST:PORT.",
+        description="redis:// or unix:// of one server; sentinel://HOST:PORT,HOST:PORT/SERVICE; "
+        "cluster://HOST:PORT,HOST:PORT. With TLS: rediss://, sentinels://, clusters://.",
     )
     password: SecretStr = Field(SecretStr(""), description="Password of the store; empty for none.")
+    sentinel_password: SecretStr = Field(
+        SecretStr(""), description="Password of the sentinels themselves; empty for none."
+    )
+    ca_file: str = Field(
+        "", description="Certificates (PEM) that a store with TLS is checked by; empty for the system's."
+    )
     wait_replicas: int = Field(
-        0,
-        ge=0,
-        description="Replicas that must have fsynced what may not be lost (WAITAOF).",
+        -1,
+        ge=-1,
+        description="Replicas of a primary that must have fsynced what may not be lost (WAITAOF). "
+        "-1: 1 for sentinel:// and cluster://, else 0.",
     )
     wait_ms: int = Field(400, description="How long such a confirmation may take (ms).")
     timeout_seconds: float = Field(5.0, description="How long one command may take (s).")
@@ -90,14 +103,16 @@ async def translated() -> AsyncIterator[None]:
 class Store:
     """One per process. `redis` is the driver's client, answers are bytes."""
 
-    def __init__(self, client: Any, settings: StoreSettings) -> None:
-        self.redis = client
+    def __init__(self, servers_: servers.Servers, settings: StoreSettings) -> None:
+        self.redis = servers_.client
         self.settings = settings
+        self.replicas = _replicas(settings)
+        self.servers = servers_
         self._scripts: dict[str, scripts.ScriptText] = {}
 
     @classmethod
     def connect(cls, settings: StoreSettings) -> "Store":
-        return cls(_client(settings), settings)
+        return cls(servers.connect(_address(settings)), settings)
 
     async def run(self, name: str, tag: str, *args: Any, durable: bool = False) -> Any:
         """Runs store/NAME.lua with KEYS[1] = `tag` and answers its JSON. `durable`: replicas have it too.
@@ -114,30 +129,68 @@ class Store:
                 return scripts.decode(await self._evaluate("EVAL", script.text, tag, args, durable))
 
     async def _evaluate(self, command: str, script: str, tag: str, args: Sequence[Any], durable: bool) -> Any:
-        if not durable or self.settings.wait_replicas == 0:
-            return await self.redis.execute_command(command, script, 1, tag, *args)
-        # WAITAOF speaks of the writes of its own connection, so both go down the same one.
-        async with self._pinned(tag) as pipe:
-            pipe.execute_command(command, script, 1, tag, *args)
-            pipe.execute_command("WAITAOF", 1, self.settings.wait_replicas, self.settings.wait_ms)
-            answer, confirmed = await pipe.execute()
-        if confirmed[0] < 1 or confirmed[1] < self.settings.wait_replicas:
+        call = (command, script, 1, tag, *args)
+        if not durable or self.replicas == 0:
+            return await self.servers.call(tag, call)
+        return await self._confirmed(tag, call)
+
+    async def confirm(self, tag: str) -> None:
+        """Raises StoreAway where the replicas of the tag's primary would confirm nothing now."""
+        if self.replicas:
+            async with translated():
+                await self._confirmed(tag)
+
+    async def _confirmed(self, tag: str, *calls: servers.Command) -> Any:
+        """The first call's answer, once the replicas have it on disk."""
+        mark = ("EVAL", _MARK, 1, tag)
+        first_ms = min(_FIRST_WAIT_MS, self.settings.wait_ms)
+        waits = [
+            ("WAITAOF", 1, self.replicas, ms) for ms in (first_ms, self.settings.wait_ms - first_ms) if ms
+        ]
+        answer, *others = await self.servers.talk(tag, (*calls, mark), waits)
+        if isinstance(answer, Exception):
+            raise answer
+        confirmed = others[-1]
+        if isinstance(confirmed, Exception):  # a server that is no primary any more
+            raise errors.StoreAway("the store's primary changed")
+        if confirmed[0] < 1 or confirmed[1] < self.replicas:
+            await self.servers.doubt()
             raise errors.StoreAway("the store's replicas did not confirm in time")
         return answer
 
-    def _pinned(self, tag: str) -> Any:
-        return self.redis.pipeline(transaction=False)
-
     async def check(self) -> str:
-        """Empty where the store may be used, else why not (guarantee 13)."""
+        """Empty where the store may be used, else why not (guarantee 13).
+
+        Of several primaries each must be set up right; one that is away stops only its own providers.
+        """
         try:
-            async with translated():
-                config: dict[str, str] = {}
-                for name in ("maxmemory-policy", "appendonly", "appendfsync", "maxmemory"):
-                    reply = await self.redis.execute_command("CONFIG", "GET", name)
-                    config |= _pairs(reply)
+            found = await self._primaries()
         except errors.StoreAway as away:
             return away.sentence
+        states = [await self._state(server) for server in found]
+        wrong = next((wrong for wrong, _ in states if wrong), "")
+        stopped = [why for _, why in states]
+        return wrong or ("" if "" in stopped else stopped[0])
+
+    async def _primaries(self) -> Sequence[servers.Server]:
+        async with translated():
+            found = await self.servers.primaries()
+        if not found:
+            raise errors.StoreAway("the store has no primary")
+        return found
+
+    async def _state(self, server: servers.Server) -> tuple[str, str]:
+        """What is wrong with it, and why it stands still."""
+        try:
+            async with translated():
+                return await self._set_up(server), await self._alone(server)
+        except errors.StoreAway as away:
+            return "", away.sentence
+
+    async def _set_up(self, server: servers.Server) -> str:
+        config: dict[str, str] = {}
+        for name in ("maxmemory-policy", "appendonly", "appendfsync", "maxmemory"):
+            config |= _pairs(await server.execute_command("CONFIG", "GET", name))
         if config.get("maxmemory-policy") != "noeviction":
             return "the store's maxmemory-policy must be noeviction: evicted messages would be lost"
         if config.get("appendonly") != "yes" or config.get("appendfsync") != "always":
@@ -148,21 +201,69 @@ class Store:
             return "the store needs a maxmemory: without one the system would kill it instead"
         return ""
 
-    async def memory_used(self) -> float:
-        """Share of maxmemory in use, 0.0 where none is set."""
-        async with translated():
-            info = await self.redis.info("memory")
-        most = int(info.get("maxmemory", 0))
-        return int(info["used_memory"]) / most if most else 0.0
+    async def _alone(self, server: servers.Server) -> str:
+        if not self.replicas:
+            return ""
+        found = int((await server.execute_command("INFO", "replication"))["connected_slaves"])
+        if found >= self.replicas:
+            return ""
+        return f"store.wait_replicas is {self.replicas}, but the primary has {found}: nothing is confirmed"
 
-    async def primary(self) -> str:
-        """Identity of the primary that answers: it changes when another node takes over."""
+    async def memory_used(self) -> float:
+        """Share of maxmemory in use, of the fullest server that answers; 0.0 where none is set."""
+        shares = []
+        found = await self._primaries()
+        for server in found:
+            try:
+                async with translated():
+                    shares.append(_share(await server.execute_command("INFO", "memory")))
+            except errors.StoreAway:
+                if server is found[-1] and not shares:
+                    raise
+        return max(shares)
+
+    async def now_ms(self, tag: str) -> int:
+        """By the clock of the server that owns `tag`, as its scripts see it."""
         async with translated():
-            info = await self.redis.info("replication")
-        return str(info["master_replid"])
+            seconds, micros = await self.servers.call(tag, ("TIME",))
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    async def keys(self, tag: str) -> list[bytes]:
+        """All that begin with `tag`. Walks through the whole keyspace of the server that owns it."""
+        found: set[bytes] = set()
+        cursor: Any = 0
+        async with translated():
+            while True:
+                walk = ("SCAN", cursor, "MATCH", f"{tag}*", "COUNT", 1000)
+                cursor, some = await self.servers.call(tag, walk)
+                found.update(some)
+                if int(cursor) == 0:
+                    return list(found)
 
     async def close(self) -> None:
-        await self.redis.aclose()
+        await self.servers.close()
+
+
+def _share(info: dict[str, Any]) -> float:
+    most = int(info.get("maxmemory", 0))
+    return int(info["used_memory"]) / most if most else 0.0
+
+
+def _replicas(settings: StoreSettings) -> int:
+    if settings.wait_replicas >= 0:
+        return settings.wait_replicas
+    return 1 if _address(settings).replicated else 0
+
+
+def _address(settings: StoreSettings) -> servers.Address:
+    return servers.Address(
+        url=settings.url,
+        password=settings.password.get_secret_value(),
+        sentinel_password=settings.sentinel_password.get_secret_value(),
+        timeout_seconds=settings.timeout_seconds,
+        max_connections=settings.max_connections,
+        ca_file=settings.ca_file,
+    )
 
 
 def _pairs(reply: Any) -> dict[str, str]:
@@ -172,26 +273,3 @@ def _pairs(reply: Any) -> dict[str, str]:
 
 def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
-
-
-def _client(settings: StoreSettings) -> Any:
-    url = urlsplit(settings.url)
-    common: dict[str, Any] = {
-        "password": settings.password.get_secret_value() or url.password or None,
-        "socket_timeout": settings.timeout_seconds,
-        "socket_connect_timeout": settings.timeout_seconds,
-    }
-    if url.scheme == "cluster":
-        hosts = [driver.cluster.ClusterNode(h, p) for h, p in _hosts(url.netloc)]
-        return RedisCluster(startup_nodes=hosts, cluster_error_retry_attempts=0, **common)
-    once: dict[str, Any] = {"retry": Retry(NoBackoff(), 0), "retry_on_error": []}
-    if url.scheme == "sentinel":
-        sentinel = Sentinel(_hosts(url.netloc), sentinel_kwargs=dict(parse_qsl(url.query)))  # type: ignore[no-untyped-call]
-        return sentinel.master_for(url.path.strip("/"), **common, **once)
-    plain = settings.url.replace("valkey", "redis", 1) if url.scheme.startswith("valkey") else settings.url
-    return driver.Redis.from_url(plain, max_connections=settings.max_connections, **common, **once)
-
-
-def _hosts(netloc: str) -> list[tuple[str, int]]:
-    hosts = [item.rpartition(":") for item in netloc.rpartition("@")[2].split(",")]
-    return [(host, int(port)) for host, _, port in hosts]

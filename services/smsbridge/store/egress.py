@@ -21,18 +21,10 @@ class Egress:
 
     async def auth_error(self) -> int:
         """Counts one; answers how many there were within the window."""
-        async with connection.translated():
-            now = await self._now_ms()
-            pipe = self._store.redis.pipeline(transaction=True)
-            pipe.zadd(f"{_KEY}auth", {str(ULID()): now})
-            pipe.zremrangebyscore(f"{_KEY}auth", "-inf", now - self._window_ms)
-            pipe.zcard(f"{_KEY}auth")
-            return int((await pipe.execute())[2])
+        return int(await self._store.run("egress_count", _KEY, str(ULID()), self._window_ms))
 
     async def auth_errors(self) -> int:
-        async with connection.translated():
-            now = await self._now_ms()
-            return int(await self._store.redis.zcount(f"{_KEY}auth", now - self._window_ms, "+inf"))
+        return int(await self._store.run("egress_count", _KEY, "", self._window_ms))
 
     async def bad_request(self) -> int:
         """Counts one; answers how many came in a row."""
@@ -74,7 +66,3 @@ class Egress:
         async with connection.translated():
             found = await self._store.redis.get(f"{_KEY}stop")
         return found.decode() if found else ""
-
-    async def _now_ms(self) -> int:
-        seconds, micros = await self._store.redis.time()
-        return int(seconds) * 1000 + int(micros) // 1000

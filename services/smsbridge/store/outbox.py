@@ -10,7 +10,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import structlog
+
 from smsbridge.store import connection, scripts, tags
+
+log = structlog.get_logger()
 
 _CHUNK = 1000  # messages of one script run: Lua unpacks no more than some thousands of values
 
@@ -129,20 +133,40 @@ class Outbox:
         )
 
     async def claim(
-        self, uid: str, *, op: str, lane: str, owner: str, lease_ms: int, client_id: str, most: int
+        self,
+        uid: str,
+        *,
+        op: str,
+        lane: str,
+        owner: str,
+        lease_ms: int,
+        client_id: str,
+        most: int,
+        settle_ms: int = 0,
     ) -> Claim | int:
-        """A batch, or the milliseconds until one may be due (-1: nothing waits)."""
-        answer = await self._run("claim", uid, op, lane, owner, lease_ms, client_id, most)
+        """A batch, or the milliseconds until one may be due (-1: nothing waits).
+
+        On a store with replicas nothing is claimed for `settle_ms` after a change of primary.
+        """
+        settle = self._settle_ms(settle_ms)
+        answer = await self._run("claim", uid, op, lane, owner, lease_ms, client_id, most, settle)
         if "batch" not in answer:
-            return int(answer["next_ms"])
+            return _next_ms(answer)
         found = answer["batch"]
         texts = found["texts"] or {}
         members = tuple(Member(m["ref"], m["to"], texts[m["th"]]) for m in found["members"])
         return Claim(found["client_id"], owner, Group(**found["group"]), members, bool(found.get("split")))
 
-    async def peek(self, uid: str, lane: str) -> int:
+    async def peek(self, uid: str, lane: str, *, settle_ms: int = 0) -> int:
         """Milliseconds until something of the lane may be claimed, -1 where nothing waits."""
-        return int(await self._run("peek", uid, lane))
+        return _next_ms(await self._run("peek", uid, lane, self._settle_ms(settle_ms)))
+
+    async def confirm(self, uid: str) -> None:
+        """Raises StoreAway where an intent would not be confirmed now: then nothing need be claimed."""
+        await self._store.confirm(tags.provider(uid))
+
+    def _settle_ms(self, wanted: int) -> int:
+        return wanted if self._store.replicas else 0
 
     async def release(self, uid: str, claim: Claim, moves: Sequence[dict[str, Any]]) -> bool:
         """False where the batch was no longer ours."""
@@ -227,7 +251,7 @@ class Outbox:
 
     async def cancel(self, uid: str, message_id: str, *, state: str, reason: str) -> dict[str, Any]:
         """{"state", "done"} or {"unknown": True}."""
-        answer: dict[str, Any] = await self._run("cancel", uid, message_id, state, reason)
+        answer: dict[str, Any] = await self._run("cancel", uid, message_id, state, reason, durable=True)
         return answer
 
     async def held(self, uid: str, *, offset: int = 0, most: int = 500) -> list[dict[str, Any]]:
@@ -271,6 +295,12 @@ class Outbox:
     async def submissions_told(self, uid: str, refs: Iterable[str]) -> None:
         async with connection.translated():
             await self._store.redis.hdel(f"{tags.provider(uid)}subs", *refs)
+
+
+def _next_ms(answer: dict[str, Any]) -> int:
+    if answer.get("new_primary"):
+        log.warning("store_primary_changed", claiming_waits_seconds=answer["next_ms"] / 1000)
+    return int(answer["next_ms"])
 
 
 @functools.lru_cache(maxsize=4096)  # a broadcast's messages share one group

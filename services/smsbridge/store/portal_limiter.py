@@ -165,9 +165,9 @@ class PortalLimiter:
 
     async def calls_today(self, portal: str) -> int:
         """Requests to the portal since midnight (UTC), of all roles."""
+        day = await self._store.now_ms(tags.portal(portal)) // 86_400_000
         async with connection.translated():
-            seconds, _ = await self._store.redis.time()
-            count = await self._store.redis.get(f"{tags.portal(portal)}day:{int(seconds) // 86_400}")
+            count = await self._store.redis.get(f"{tags.portal(portal)}day:{day}")
         return int(count or 0)
 
     async def _ask(self, portal: str, *, priority: IntEnum, method: str, commands: int, peek: bool) -> Turn:

@@ -21,6 +21,8 @@
 --   subs     hash "MID|K", submissions to tell status;  plans: hash "MID|K", attempts to be handed to the sender
 --   poll     sorted set, references by the time of the next status question; casc: messages by the end of a leg's wait
 --   dirty    sorted set, messages by the time their portal status is to be written
+--   primary  hash, on a store with replicas: id of the primary seen last, from when on may be claimed
+--   mark     written before WAITAOF (store/connection.py)
 
 local function split_ref(ref)
   local bar = string.find(ref, '|', 1, true)
@@ -38,6 +40,19 @@ local function event(mid, what, detail)
     local fourth = redis.call('LINDEX', key, 3)
     redis.call('LREM', key, 1, fourth)
   end
+end
+
+-- After a change of primary nothing is claimed for `wait` ms: POSTs that only the old one knew of may be under way.
+-- Which one was seen last is kept beside the data, so whoever comes first after the change finds an id that is not
+-- the store's own. Answers how long that still is, and whether the change was seen just now. `wait` 0: no replicas.
+local function new_primary(wait)
+  if wait == 0 then return 0, false end
+  local key, id = T .. 'primary', string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
+  local v = redis.call('HMGET', key, 'id', 'from')
+  if v[1] == id then return math.max(0, num(v[2]) - now()), false end
+  local from = v[1] and now() + wait or 0
+  redis.call('HSET', key, 'id', id, 'from', from)
+  return from > 0 and wait or 0, from > 0
 end
 
 local FINAL = { delivered = true, undelivered = true, failed = true, expired = true, cancelled = true, outcome_unknown = true }

@@ -86,10 +86,8 @@ class Registry:
 
     async def erase(self, uid: str) -> None:
         """Everything that was kept under the provider's tag, then the provider itself."""
+        keys = await self._store.keys(tags.provider(uid))
         async with translated():
-            keys = [
-                key async for key in self._store.redis.scan_iter(match=tags.provider(uid) + "*", count=1000)
-            ]
             for start in range(0, len(keys), 500):
                 await self._store.redis.unlink(*keys[start : start + 500])
         await self._change("erase", uid)

@@ -1,10 +1,8 @@
 """docs/configuration.md, made from the settings' own descriptions: the page cannot say anything else."""
 
-from collections.abc import Iterable
-
 import pydantic
 
-from smsbridge.runtime import settings as runtime_settings
+from smsbridge.runtime import reference
 from smsbridge.targets.settings import Settings
 
 _HEAD = """\
@@ -39,29 +37,10 @@ A setting that does not exist is refused with the nearest name that does.
 
 `_seconds` and `_ms` in a name are the unit.
 Times that keep a promise (leases, deadlines, holds) were chosen together; shorten them for tests only.
+The operator has settings of its own: [kubernetes-operator.md](kubernetes-operator.md).
 With `run all` much follows from `--data`: the addresses of the roles and of the store,
 the master key's file and the journal's directory.
 """
-
-_SECTION = """
-## `{name}`
-
-{purpose}
-
-| setting | type | default | what it is for |
-|---|---|---|---|
-"""
-
-_TYPES = {
-    "str": "text",
-    "int": "whole number",
-    "float": "number",
-    "bool": "true or false",
-    "Path": "path",
-    "SecretStr": "secret",
-    "Level": "`debug`, `info`, `warning` or `error`",
-    "tuple[float, ...]": "list of numbers",
-}
 
 
 def render() -> str:
@@ -72,24 +51,7 @@ def _section(name: str, field: pydantic.fields.FieldInfo) -> str:
     model = field.annotation
     if not isinstance(model, type) or not issubclass(model, pydantic.BaseModel):
         raise TypeError(f"{name} is no section")
-    head = _SECTION.format(name=name, purpose=field.description)
-    return head + _rows(runtime_settings.describe(model, prefix=f"{name}."))
-
-
-def _rows(found: Iterable[runtime_settings.SettingDoc]) -> str:
-    return "".join(
-        _row(f"`{doc.path}`", _TYPES[doc.type], _default(doc.default), doc.description) for doc in found
-    )
-
-
-def _default(written: str) -> str:
-    if written.startswith("(") and written.endswith(")"):  # a tuple; in YAML it is a list
-        written = f"[{written[1:-1]}]"
-    return f"`{written}`" if written else ""
-
-
-def _row(*cells: str) -> str:
-    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |\n"
+    return reference.section(name, model, purpose=field.description or "")
 
 
 if __name__ == "__main__":
