@@ -66,7 +66,9 @@ def secret(body: Mapping[str, Any]) -> convert.Secret:
 class Cluster:
     name = "the cluster"
 
-    def __init__(self) -> None:
+    def __init__(self, namespaces: Collection[str] | None = None) -> None:
+        """`namespaces`: those that are followed; None for all of the cluster."""
+        self._namespaces = None if namespaces is None else frozenset(namespaces)
         self._resources: Resources | None = None
         self._secrets: Secrets = {}
         self._touched = True
@@ -101,7 +103,7 @@ class Cluster:
                 declared.append(result)
             else:
                 wrong += _errors(one, result)
-        return Manifests(tuple(declared), tuple(wrong))
+        return Manifests(tuple(declared), tuple(wrong), self._namespaces)
 
     def _declared(self, one: Resource) -> convert.Declared | list[errors.InputError]:
         source = convert.Source(one.namespace, one.name, one.uid, one.generation)

@@ -51,7 +51,9 @@ class Role:
         self._registry = Registry(self._store, keyring)
         self._metrics = OperatorMetrics(metrics)
         self._channel: grpc.aio.Channel = rpc.channel(settings.endpoints.sender)
-        self._cluster, self._board = Cluster(), Board()
+        operator = settings.operator
+        self._cluster = Cluster(None if operator.cluster_wide else operator.namespaces)
+        self._board = Board()
         limits = PortalLimiter(self._store, settings.portal)
         self._provisioning = provisioning.Role(
             settings.provisioning,

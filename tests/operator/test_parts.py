@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import dataclasses
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -11,10 +12,11 @@ import pytest
 from smsbridge.api.v1 import sender_pb2
 from smsbridge.core import errors
 from smsbridge.core.provider import AccountSettings, PortalSettings, Provider
-from smsbridge.provisioning import conditions
+from smsbridge.provisioning import conditions, publish
 from smsbridge.provisioning.conditions import Reason, Status, Type
 from smsbridge.provisioning.service import Change
 from smsbridge.provisioning.state import State
+from smsbridge.store.registry import Entry
 from smsbridge_operator import cluster, main, settings
 from smsbridge_operator.board import Board, Event, Figures
 from smsbridge_operator.cluster import Cluster
@@ -76,6 +78,19 @@ async def test_an_unchanged_cluster_is_no_change() -> None:
     assert await made.changed() is None
     made.touch()
     assert await made.changed() is None
+
+
+async def test_of_namespaces_that_are_not_followed_nothing_is_known() -> None:
+    made = Cluster(["crm"])
+    made.follow(indexes([resource()], cluster.resource), indexes(SECRETS, cluster.secret))
+    found = await made.changed()
+    assert found is not None
+    living = {"u2": Entry(dataclasses.replace(PROVIDER, uid="u2", namespace="other"))}
+    living["u3"] = Entry(dataclasses.replace(PROVIDER, uid="u3", name="gone"))
+
+    plan = publish.plan(found, found.declared, living)
+
+    assert [provider.uid for provider in plan.remove] == ["u3"]
 
 
 async def test_what_is_being_deleted_is_declared_no_more() -> None:

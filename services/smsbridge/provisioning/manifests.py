@@ -52,8 +52,11 @@ class ResourceError:
 
 @dataclass(frozen=True, slots=True)
 class Manifests:
+    """`namespaces`: those that were looked into; None for all. Of others nothing is known."""
+
     declared: tuple[convert.Declared, ...] = ()
     errors: tuple[ResourceError, ...] = ()
+    namespaces: frozenset[str] | None = None
 
     @property
     def labels(self) -> frozenset[str]:

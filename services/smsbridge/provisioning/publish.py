@@ -112,6 +112,8 @@ def _gone(provider: Provider, manifests: Manifests, declared: Sequence[Declared]
     """Removed, or replaced by one of the same name with another uid. Doubt keeps it."""
     if any(item.provider.uid == provider.uid for item in declared):
         return False
+    if manifests.namespaces is not None and provider.namespace not in manifests.namespaces:
+        return False
     label = f"{provider.namespace}/{provider.name}"
     if label not in manifests.labels:
         return manifests.complete
