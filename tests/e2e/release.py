@@ -144,7 +144,8 @@ class Release:
     def story(self, message_id: str) -> str:
         """Of one message, or why there is none."""
         try:
-            return self.cluster.inside(self.names("status")[0], "smsbridge", "message", message_id)
+            command = ("smsbridge", "message", message_id, "--address", "127.0.0.1:7103")
+            return self.cluster.inside(self.names("status")[0], *command)
         except AssertionError as error:
             return f"{message_id}: {error}"
 
