@@ -1,4 +1,4 @@
-"""The operator comes up wherever it is started: before the definition, in an empty namespace, with no rights."""
+"""The operator comes up wherever it starts: before the definition, in an empty namespace, without rights."""
 
 from pathlib import Path
 
