@@ -108,6 +108,29 @@ def test_services_do_not_reach_the_api_server(ci: str) -> None:
             assert {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"} <= excepted
 
 
+def test_the_cluster_may_have_other_ports(ci: str) -> None:
+    """The policy is asked about the port of the pod behind the Service, which differs between clusters."""
+    values = helm.ci_values(ci)
+    values["networkPolicy"] = {"apiServerPorts": [443, 16443], "dnsPorts": [53, 5353]}
+    seen = set()
+    for policy in helm.of_kind(helm.render(values), "NetworkPolicy"):
+        component = policy["spec"]["podSelector"]["matchLabels"]["app.kubernetes.io/component"]
+        open_ports = {
+            (port["protocol"], port["port"])
+            for rule in policy["spec"].get("egress") or []
+            if not rule.get("to")
+            for port in rule["ports"]
+        }
+        dns = {(protocol, port) for protocol in ("UDP", "TCP") for port in (53, 5353)}
+        api = {("TCP", 443), ("TCP", 16443)}
+        assert ("TCP", 6443) not in open_ports
+        assert (open_ports & dns) == (set() if component == "valkey" else dns)
+        assert (open_ports & api) == (api if component in ("operator", "master-key") else set())
+        seen.add(component)
+    assert "operator" in seen
+    assert ("master-key" in seen) is ("masterKey" not in values)
+
+
 def test_the_store_is_reached_by_the_release_alone(ci: str) -> None:
     for policy in policies(ci):
         if policy["spec"]["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "valkey":

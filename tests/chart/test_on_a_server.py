@@ -4,6 +4,7 @@ There are no controllers on this server, so nothing runs: the hook Job's command
 """
 
 import asyncio
+import json
 import os
 import shutil
 import sys
@@ -20,8 +21,10 @@ from lightkube.generic_resource import create_global_resource, load_in_cluster_g
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.apiextensions_v1 import CustomResourceDefinition
 from lightkube.resources.apps_v1 import Deployment, StatefulSet
+from lightkube.resources.autoscaling_v2 import HorizontalPodAutoscaler
 from lightkube.resources.core_v1 import Secret
 from lightkube.resources.scheduling_v1 import PriorityClass
+from lightkube.types import PatchType
 
 from smsbridge_operator import crd
 from tests.chart import helm
@@ -37,6 +40,8 @@ FOREIGN = {
 }
 KEY_NAME = "own-key"
 OWN_KEY = {"masterKey": {"existingSecret": KEY_NAME}}
+# For a release beside the one to which the definition belongs.
+BESIDE = {**OWN_KEY, "crds": {"install": False}}
 Policy = create_global_resource(
     "admissionregistration.k8s.io", "v1", "ValidatingAdmissionPolicy", "validatingadmissionpolicies"
 )
@@ -106,6 +111,12 @@ def release(api_server: ApiServer, client: lightkube.Client) -> Release:
     namespace = resources.make_namespace(client, "release")
     client.create(Secret.from_dict({"metadata": {"name": KEY_NAME, "namespace": namespace}}))
     return Release(api_server, namespace)
+
+
+@pytest.fixture
+def beside(api_server: ApiServer, client: lightkube.Client) -> Release:
+    """Of this test alone, not installed; needs BESIDE."""
+    return Release(api_server, resources.make_namespace(client, "beside"))
 
 
 @pytest.fixture(scope="module")
@@ -239,3 +250,152 @@ def test_the_samples_are_accepted(client: lightkube.Client) -> None:
         for one in yaml.safe_load_all(file.read_text(encoding="utf-8")):
             one["metadata"]["namespace"] = namespace
             client.apply(codecs.from_dict(one), field_manager="kubectl", force=True, dry_run=True)
+
+
+KINDS = {"gateway": StatefulSet, "sender": Deployment, "status": Deployment, "hlr": Deployment}
+
+
+def numbers(client: lightkube.Client, namespace: str) -> dict[str, int]:
+    found = {}
+    for role, kind in KINDS.items():
+        workload: Any = client.get(kind, f"{RELEASE}-{role}", namespace=namespace)
+        found[role] = workload.spec.replicas
+    return found
+
+
+def scale(client: lightkube.Client, namespace: str, role: str, replicas: int) -> None:
+    """As the HorizontalPodAutoscaler's controller does."""
+    kind: Any = KINDS[role]
+    body = {"spec": {"replicas": replicas}}
+    name = f"{RELEASE}-{role}"
+    client.patch(kind.Scale, name, body, namespace=namespace, field_manager="kube-controller-manager")
+
+
+@pytest.mark.parametrize("sender", ["autoscaling", "keda"])
+def test_an_autoscaler_takes_over_what_runs(beside: Release, client: lightkube.Client, sender: str) -> None:
+    fixed = {"gateway": 4, "sender": 5, "status": 3, "hlr": 6}
+    beside.install({**BESIDE, **{role: {"replicas": number} for role, number in fixed.items()}})
+    assert numbers(client, beside.namespace) == fixed
+
+    scaled = {role: {"autoscaling": {"enabled": True}} for role in KINDS} | {
+        "sender": {sender: {"enabled": True}}
+    }
+    beside.upgrade({**BESIDE, **scaled})
+    assert numbers(client, beside.namespace) == fixed
+
+    scale(client, beside.namespace, "gateway", 6)
+    scale(client, beside.namespace, "sender", 3)
+    beside.upgrade({**BESIDE, **scaled, "pods": {"labels": {"example.com/turn": "2"}}})
+    running = fixed | {"gateway": 6, "sender": 3}
+    assert numbers(client, beside.namespace) == running
+
+    beside.upgrade({**BESIDE, **{role: {"replicas": number} for role, number in running.items()}})
+    assert numbers(client, beside.namespace) == running
+
+
+def test_an_autoscaler_takes_no_gateway_away_by_its_maximum(
+    beside: Release, client: lightkube.Client
+) -> None:
+    beside.install({**BESIDE, "gateway": {"replicas": 4}})
+
+    with pytest.raises(helm_python.HelmError, match="maxReplicas is 3 and 4 gateways run"):
+        beside.upgrade({**BESIDE, "gateway": {"autoscaling": {"enabled": True, "maxReplicas": 3}}})
+
+    assert names(client, HorizontalPodAutoscaler, beside.namespace) == set()
+    beside.upgrade({**BESIDE, "gateway": {"autoscaling": {"enabled": True, "maxReplicas": 4}}})
+    assert numbers(client, beside.namespace)["gateway"] == 4
+
+
+def test_gateways_are_taken_away_by_hand(beside: Release, client: lightkube.Client) -> None:
+    beside.install({**BESIDE, "gateway": {"replicas": 4}})
+    beside.upgrade({**BESIDE, "gateway": {"replicas": 3}})
+    assert numbers(client, beside.namespace)["gateway"] == 3
+
+
+CHANGED_VOLUMES: dict[str, tuple[str, dict[str, Any]]] = {
+    "valkey.size was 4Gi and is 16Gi": ("valkey", {"valkey": {"size": "16Gi"}}),
+    'valkey.storageClass was "" and is "fast"': ("valkey", {"valkey": {"storageClass": "fast"}}),
+    "gateway.journal.size was 1Gi and is 2Gi": ("gateway", {"gateway": {"journal": {"size": "2Gi"}}}),
+    'gateway.journal.storageClass was "" and is "fast"': (
+        "gateway",
+        {"gateway": {"journal": {"storageClass": "fast"}}},
+    ),
+    "gateway.journal.enabled was true and is false": (
+        "gateway",
+        {"gateway": {"journal": {"enabled": False}}},
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("sentence", "component", "values"),
+    [(sentence, component, values) for sentence, (component, values) in CHANGED_VOLUMES.items()],
+    ids=CHANGED_VOLUMES,
+)
+def test_a_changed_volume_is_refused_before_anything_is_changed(
+    beside: Release, client: lightkube.Client, sentence: str, component: str, values: dict[str, Any]
+) -> None:
+    beside.install(BESIDE)
+    before = numbers(client, beside.namespace)
+    changed = {**BESIDE, "status": {"replicas": 7}, **values}
+
+    with pytest.raises(helm_python.HelmError) as caught:
+        beside.upgrade(changed)
+
+    said = str(caught.value)
+    assert sentence in said
+    command = f"kubectl --namespace {beside.namespace} delete statefulset {RELEASE}-{component}"
+    assert f"{command} --cascade=orphan" in said
+    assert numbers(client, beside.namespace) == before
+    # What the sentence says; without a garbage collector here, nothing would take its pods.
+    client.delete(StatefulSet, f"{RELEASE}-{component}", namespace=beside.namespace)
+    beside.upgrade(changed)
+    assert numbers(client, beside.namespace)["status"] == 7
+
+
+def test_a_journal_gets_a_volume_only_by_hand(beside: Release) -> None:
+    beside.install({**BESIDE, "gateway": {"journal": {"enabled": False}}})
+    with pytest.raises(helm_python.HelmError, match=r"gateway\.journal\.enabled was false and is true"):
+        beside.upgrade(BESIDE)
+
+
+@pytest.mark.parametrize("mode", ["split", "all"])
+def test_the_same_size_in_other_words_is_no_change(
+    beside: Release, client: lightkube.Client, mode: str
+) -> None:
+    beside.install({**BESIDE, "mode": mode, "gateway": {"journal": {"size": "1.5Gi"}}})
+    beside.upgrade({**BESIDE, "mode": mode, "gateway": {"journal": {"size": "1536Mi"}}})
+    beside.upgrade({**BESIDE, "mode": mode, "gateway": {"journal": {"size": 1610612736}}})
+    component = "gateway" if mode == "split" else "all"
+    assert f"{RELEASE}-{component}" in names(client, StatefulSet, beside.namespace)
+    with pytest.raises(helm_python.HelmError, match=r"gateway\.journal\.size was"):
+        beside.upgrade({**BESIDE, "mode": mode, "gateway": {"journal": {"size": "1537Mi"}}})
+
+
+@pytest.mark.usefixtures("definition")
+def test_the_notes_let_go_of_a_provider_that_nobody_unregisters(client: lightkube.Client) -> None:
+    """As in a namespace that goes: the operator's rights are away, and its finalizer is there."""
+    namespace = resources.make_namespace(client, "leaving")
+    body = resources.body("smsc", namespace)
+    body["metadata"]["finalizers"] = ["smsbridge.dev/provider"]
+    client.create(codecs.from_dict(body))
+    client.delete(resources.Provider, "smsc", namespace=namespace)
+    assert names(client, resources.Provider, namespace) == {"smsc"}
+
+    notes = helm.render_texts()["smsbridge/templates/NOTES.txt"]
+    page = (helm.CHART.parents[1] / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+    in_notes, on_page = (
+        [
+            line.partition("--patch '")[2].rstrip("'")
+            for line in text.splitlines()
+            if "patch smscprovider " in line
+        ]
+        for text in (notes, page)
+    )
+    assert in_notes == on_page
+    (patch,) = in_notes
+    client.patch(
+        resources.Provider, "smsc", json.loads(patch), namespace=namespace, patch_type=PatchType.MERGE
+    )
+
+    assert names(client, resources.Provider, namespace) == set()

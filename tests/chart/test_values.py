@@ -88,6 +88,8 @@ def test_lint_would_find_something() -> None:
             "externalStore.url holds a password",
         ),
         ({"settings": {"store.password": "hush"}}, "settings hold store.password"),
+        ({"networkPolicy": {"apiServerPorts": []}}, "at '/networkPolicy/apiServerPorts'"),
+        ({"networkPolicy": {"dnsPorts": [0]}}, "at '/networkPolicy/dnsPorts/0'"),
         ({"ingress": {"enabled": True}}, "ingress.hosts is empty"),
         (
             {"sender": {"autoscaling": {"enabled": True}, "keda": {"enabled": True}}},

@@ -14,7 +14,7 @@ from smsbridge.status.settings import StatusSettings
 from tests.chart import helm
 
 ROLES = {"gateway", "sender", "status", "hlr"}
-PRE_STOP_SECONDS = 5
+LONGER_SECONDS = 30
 
 
 def default_of(function: Any, name: str) -> float:
@@ -34,24 +34,43 @@ def drain_seconds() -> dict[str, float]:
     }
 
 
-def test_a_pod_has_time_to_drain() -> None:
-    objects = helm.render()
-    found = {}
-    for _, pod in helm.pods(objects):
-        for container in pod["spec"]["containers"]:
-            if container["name"] in ROLES:
-                assert container["lifecycle"] == {"preStop": {"sleep": {"seconds": PRE_STOP_SECONDS}}}
-                found[container["name"]] = pod["spec"]["terminationGracePeriodSeconds"]
-    needed = drain_seconds()
-    assert found.keys() == needed.keys() == ROLES
-    for role, seconds in needed.items():
-        assert found[role] > seconds + PRE_STOP_SECONDS, role
+def seconds_to_stop(values: dict[str, Any]) -> dict[str, tuple[int, int]]:
+    """(preStop, grace) of each container that has a preStop."""
+    return {
+        container["name"]: (
+            container["lifecycle"]["preStop"]["sleep"]["seconds"],
+            pod["spec"]["terminationGracePeriodSeconds"],
+        )
+        for _, pod in helm.pods(helm.render(values))
+        for container in pod["spec"]["containers"]
+        if "lifecycle" in container
+    }
 
 
-def test_in_one_pod_the_slowest_role_decides() -> None:
-    (pod,) = (pod for owner, pod in helm.pods(helm.render({"mode": "all"})) if owner.endswith("-all"))
-    assert {one["name"] for one in pod["spec"]["containers"]} == ROLES
-    assert pod["spec"]["terminationGracePeriodSeconds"] > max(drain_seconds().values()) + PRE_STOP_SECONDS
+@pytest.mark.parametrize("mode", ["split", "all"])
+@pytest.mark.parametrize("pre_stop", [None, LONGER_SECONDS], ids=["by default", "with a longer preStop"])
+def test_a_pod_has_time_to_drain(mode: str, pre_stop: int | None) -> None:
+    seconds = helm.default_values()["pods"]["preStopSeconds"] if pre_stop is None else pre_stop
+    found = seconds_to_stop({"mode": mode, "pods": {"preStopSeconds": seconds}})
+    assert found.keys() == ROLES | {"operator"}
+    assert {before for before, _ in found.values()} == {seconds}
+    for role, needed in drain_seconds().items():
+        assert found[role][1] > needed + seconds, role
+
+
+def test_a_longer_pre_stop_takes_nothing_from_the_time_to_stop() -> None:
+    usual, longer = seconds_to_stop({}), seconds_to_stop({"pods": {"preStopSeconds": LONGER_SECONDS}})
+    assert {name: grace - seconds for name, (seconds, grace) in longer.items()} == {
+        name: grace - seconds for name, (seconds, grace) in usual.items()
+    }
+
+
+@pytest.mark.parametrize("role", sorted(ROLES))
+def test_in_one_pod_the_slowest_role_decides(role: str) -> None:
+    found = seconds_to_stop({"mode": "all", role: {"terminationGracePeriodSeconds": 200}})
+    for name in ROLES:
+        seconds, grace = found[name]
+        assert grace - seconds == 200
 
 
 @pytest.mark.parametrize("ci", helm.CI)
@@ -84,9 +103,17 @@ def test_no_autoscaler_takes_a_gateway_away() -> None:
     }
     assert set(scalers) == {f"smsbridge-{role}" for role in ROLES}
     assert scalers["smsbridge-gateway"]["spec"]["behavior"] == {"scaleDown": {"selectPolicy": "Disabled"}}
-    for name, one in scalers.items():
-        target = one["spec"]["scaleTargetRef"]
-        assert "replicas" not in helm.named(objects, target["kind"], name)["spec"]
+
+
+def test_what_is_scaled_begins_with_its_least_number() -> None:
+    """Never without a number: the server would take 1 for it."""
+    for role in ROLES:
+        kind = "StatefulSet" if role == "gateway" else "Deployment"
+        scaling = {"enabled": True, "minReplicas": 3}
+        objects = helm.render({role: {"replicas": 5, "autoscaling": scaling}})
+        assert helm.named(objects, kind, f"smsbridge-{role}")["spec"]["replicas"] == 3
+    objects = helm.render({"sender": {"replicas": 5, "keda": {"enabled": True, "minReplicas": 0}}})
+    assert helm.named(objects, "Deployment", "smsbridge-sender")["spec"]["replicas"] == 0
 
 
 @pytest.mark.parametrize("ci", helm.CI)
@@ -95,7 +122,8 @@ def test_every_scaler_and_budget_has_its_target(ci: str) -> None:
     for one in helm.of_kind(objects, "HorizontalPodAutoscaler", "ScaledObject"):
         target = one["spec"]["scaleTargetRef"]
         kind = target.get("kind", "Deployment")
-        assert "replicas" not in helm.named(objects, kind, target["name"])["spec"]
+        least = one["spec"].get("minReplicas", one["spec"].get("minReplicaCount"))
+        assert helm.named(objects, kind, target["name"])["spec"]["replicas"] == least
         gateway = target["name"].endswith("-gateway")
         assert gateway is (kind == "StatefulSet")
         if gateway:
@@ -259,3 +287,4 @@ def test_the_notes_name_the_next_steps() -> None:
     assert "kubectl --namespace crm get smscproviders" in notes
     assert "One operator acts at a time" in notes
     assert "helm test smsbridge" in notes
+    assert "Delete the providers before their namespace" in notes

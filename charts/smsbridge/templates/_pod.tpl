@@ -3,7 +3,7 @@
 root            the chart's context
 component       its label
 containers      list of what `smsbridge.container` takes
-grace           terminationGracePeriodSeconds
+grace           seconds to stop; where a container has a preStop, its seconds come on top
 volumes         further volumes
 key             true: the master key is mounted at /keys
 account         name of its ServiceAccount behind the full name; `services` has no token and no rights
@@ -14,6 +14,11 @@ annotations     further annotations
 */}}
 {{- define "smsbridge.pod" -}}
 {{- $values := .root.Values -}}
+{{- $grace := .grace | default 30 | int -}}
+{{- $preStop := 0 -}}
+{{- range .containers -}}
+{{- if .health }}{{ $preStop = int $values.pods.preStopSeconds }}{{ end -}}
+{{- end -}}
 metadata:
   labels:
     {{- include "smsbridge.selector" . | nindent 4 }}
@@ -30,7 +35,7 @@ spec:
   automountServiceAccountToken: {{ .token | default false }}
   # SMSBRIDGE_SENDER_PORT and the like are no settings.
   enableServiceLinks: false
-  terminationGracePeriodSeconds: {{ .grace | default 30 }}
+  terminationGracePeriodSeconds: {{ add $grace $preStop }}
   {{- with .restartPolicy }}
   restartPolicy: {{ . }}
   {{- end }}
