@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import kopf
 
 from smsbridge.provisioning import convert
-from smsbridge_operator import cluster, crd
+from smsbridge_operator import api, cluster, crd
 from smsbridge_operator.board import Board
 from smsbridge_operator.cluster import Cluster
 from smsbridge_operator.settings import OperatorSettings
@@ -46,18 +46,13 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.networking.request_timeout = 30
 
 
-def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
-    """The pod's ServiceAccount; outside a cluster, what KUBECONFIG names."""
-    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
-
-
 def registry(
     source: Cluster,
     board: Board,
     *,
     farewell: Farewell,
     settings: OperatorSettings,
-    login: Callable[..., kopf.ConnectionInfo | None] = login,
+    login: Callable[..., kopf.ConnectionInfo | None] = api.login,
 ) -> kopf.OperatorRegistry:
     handlers = kopf.OperatorRegistry()
     kopf.on.login(id="login", registry=handlers)(login)

@@ -2,14 +2,12 @@
 
 import asyncio
 import contextlib
-import logging
 import socket
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import ClassVar
 
 import grpc.aio
-import kopf
 import structlog
 from prometheus_client import CollectorRegistry
 
@@ -23,9 +21,9 @@ from smsbridge.store.installations import Installations
 from smsbridge.store.keyring import Keyring
 from smsbridge.store.portal_limiter import PortalLimiter
 from smsbridge.store.registry import Registry
-from smsbridge_operator import handlers
 from smsbridge_operator.board import Board
 from smsbridge_operator.cluster import Cluster
+from smsbridge_operator.framework import Framework
 from smsbridge_operator.lease import Lease
 from smsbridge_operator.metrics import OperatorMetrics
 from smsbridge_operator.queues import Queues
@@ -78,7 +76,9 @@ class Role:
         )
         self._loops = tasks.Loops(quiet=(errors.SmsbridgeError,), errors=self._metrics.loop_errors)
         self._stopping = asyncio.Event()
-        self._listening = asyncio.Event()
+        self._framework = Framework(
+            self._cluster, self._board, farewell=self._farewell, settings=settings.operator
+        )
         self._leading: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -98,9 +98,7 @@ class Role:
     async def ready(self) -> str:
         if not self._lease.held:
             return "another operator is at work, or the store does not answer"
-        if not self._listening.is_set():
-            return "the API server has not been listened to yet"
-        return await self._provisioning.ready()
+        return self._framework.problem or await self._provisioning.usable()
 
     async def _lead(self) -> None:
         if not await self._until_stopped(self._lease.acquire()):
@@ -112,7 +110,7 @@ class Role:
                 "queues", self._queues.look, pause_seconds=self._settings.operator.queue_poll_seconds
             )
             keeping = asyncio.create_task(self._lease.keep(), name="lease")
-            watching = asyncio.create_task(self._watch(), name="framework")
+            watching = asyncio.create_task(self._framework.run(self._stopping), name="framework")
             stopping = asyncio.create_task(self._wait_for_stop(), name="stop")
             signals = asyncio.create_task(self._take_signals_back(), name="signals")
             await asyncio.wait({keeping, watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -120,32 +118,14 @@ class Role:
             self._stop.set()
             self._stopping.set()
             self._board.close()
-            with contextlib.suppress(Exception):  # reported above, or ended with the rest
+            if not self._framework.listening.is_set():
+                watching.cancel()
+            with contextlib.suppress(Exception, asyncio.CancelledError):  # reported above, or ended here
                 await watching
             await tasks.end(keeping, stopping, signals)
         finally:
             self._metrics.leading.set(0)
             await self._provisioning.stop()
-
-    async def _watch(self) -> None:
-        """The framework, until it is told to stop."""
-        settings = kopf.OperatorSettings()
-        handlers.configure(settings)
-        logging.getLogger("kopf").setLevel(logging.WARNING)
-        operator = self._settings.operator
-        await kopf.operator(
-            registry=handlers.registry(
-                self._cluster, self._board, farewell=self._farewell, settings=operator
-            ),
-            settings=settings,
-            # Peering is off; left alone, the framework looks up a name of its user, and an image has none.
-            identity="smsbridge",  # type: ignore[arg-type]  # its NewType is private
-            standalone=True,
-            clusterwide=operator.cluster_wide,
-            namespaces=operator.namespaces,
-            stop_flag=self._stopping,
-            ready_flag=self._listening,
-        )
 
     async def _farewell(self, uid: str) -> bool:
         """`handlers.Farewell`: the registry has it as removed, and its portal had time to say something."""
@@ -167,7 +147,7 @@ class Role:
 
     async def _take_signals_back(self) -> None:
         """The framework has taken them, and would wait for handlers that wait for news."""
-        await self._listening.wait()
+        await self._framework.listening.wait()
         process.stop_on_signals(self._stop)
 
     async def _wait_for_stop(self) -> None:
@@ -187,7 +167,7 @@ class Role:
         """Empty where there is no fault in it: a signal that came before we took the signals back."""
         if keeping.done():
             return "another operator has taken the lease"
-        if watching.done() and (error := watching.exception()) is not None:
+        if watching.done() and not watching.cancelled() and (error := watching.exception()) is not None:
             log.error("framework_failed", error=type(error).__name__, exc_info=error)
             return f"the framework has failed ({type(error).__name__})"
         return ""

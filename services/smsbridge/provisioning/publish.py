@@ -100,12 +100,14 @@ def _same_place(one: Provider, other: Provider) -> bool:
 
 
 def _changed(item: Declared, old: Entry | None) -> Entry | None:
-    new = Entry(item.provider, item.source.generation or 1, item.sections)
+    counted = item.source.generation
+    new = Entry(item.provider, counted or 1, item.sections)
     if old is None:
         return new
     if (new.provider, dict(new.sections)) == (old.provider, dict(old.sections)):
-        return None
-    return dataclasses.replace(new, generation=item.source.generation or old.generation + 1)
+        # Changed there and back again: the same settings, and whoever waits for this generation has to see it.
+        return new if counted not in (0, old.generation) else None
+    return dataclasses.replace(new, generation=counted or old.generation + 1)
 
 
 def _gone(provider: Provider, manifests: Manifests, declared: Sequence[Declared]) -> bool:

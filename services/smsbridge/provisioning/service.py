@@ -218,9 +218,10 @@ class Provisioner:
         kept_ms = self._contents.now_ms - provider.removed_at_ms
         if kept_ms >= self._settings.removed_kept_seconds * 1000:
             await self._registry.erase(provider.uid)
+            self._let_go.discard(provider.uid)
             if not named:
                 await self._registry.put_state(provider.namespace, provider.name, None)
-                self._metrics.forget(provider)
+                self._last.pop(_label(provider), None)
             log.info("provider_erased", provider=provider.uid)
             return False
         if provider.uid in self._let_go:
@@ -292,7 +293,9 @@ class Provisioner:
             await self._registry.put_state(namespace, name, change.new.to_json())
             _log_change(change)
         self._last[change.label] = change.new
-        if change.provider is not None:
+        if change.provider is not None and change.provider.removed:
+            self._metrics.forget(change.provider)  # nobody is to be alerted by what is gone
+        elif change.provider is not None:
             self._metrics.show(change.provider, change.new)
         self._shown(change)
 
