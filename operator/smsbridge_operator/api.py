@@ -1,5 +1,6 @@
 """Single requests to the API server beside those of the framework, with the same login."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -63,12 +64,10 @@ class Api:
             async with opened.session.request(
                 method, f"{opened.server}{path}", json=body, headers=headers
             ) as answer:
-                document = await answer.json(content_type=None)
-                return Answer(answer.status, document if isinstance(document, dict) else {})
+                return Answer(answer.status, _document(await answer.read()))
         except (aiohttp.ClientError, TimeoutError) as error:
+            await self.close()  # the next request logs in anew
             raise errors.ServiceAway(f"the API server does not answer ({type(error).__name__})") from error
-        except ValueError as error:
-            raise errors.ServiceAway("the API server answers something that is no JSON") from error
 
     def _connect(self) -> _Open:
         account = self._login(settings=kopf.OperatorSettings())
@@ -80,3 +79,12 @@ class Api:
             headers=account.as_http_headers(),
         )
         return _Open(account.server, session)
+
+
+def _document(text: bytes) -> Mapping[str, Any]:
+    """Not every answer is JSON: of an unknown group there is a line of text."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

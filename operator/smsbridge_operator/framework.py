@@ -125,11 +125,12 @@ class Framework:
             self._source.look_into(None)
             return "" if await self._may_read("") else "SmscProviders and Secrets may not be listed"
         wanted = self._settings.namespaces
-        self.left_out = frozenset([name for name in wanted if not await self._may_read(name)])
-        allowed = frozenset(wanted) - self.left_out
-        self._source.look_into(allowed)
-        for name in sorted(self.left_out):
+        left_out = frozenset([name for name in wanted if not await self._may_read(name)])
+        for name in sorted(left_out - self.left_out):
             log.warning("namespace_left_out", namespace=name)
+        self.left_out = left_out
+        allowed = frozenset(wanted) - left_out
+        self._source.look_into(allowed)
         names = ", ".join(sorted(self.left_out))
         return "" if allowed else f"SmscProviders and Secrets may not be listed in namespace {names}"
 
