@@ -243,9 +243,8 @@ class Provisioner:
             await self._registry.let_go(provider.uid)
             self._let_go.add(provider.uid)
             log.info("provider_let_go", provider=provider.uid, outcome=removal.message)
-        await (
-            self._load()
-        )  # the portal may have taken its time, and another may have its name or its place now
+        # The portal may have taken its time, and another may have its name or its place by now.
+        await self._load()
         living = [other for other in self._contents.providers.values() if not other.removed]
         for other in publish.successors(provider, living):
             self._schedule.now(other.uid)
