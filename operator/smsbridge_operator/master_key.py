@@ -11,7 +11,6 @@ from smsbridge.store.keyring import KEY_BYTES
 from smsbridge_operator import api
 
 KEY_NAME = "master.key"
-_MADE, _THERE = 201, 409
 
 
 async def make(*, namespace: str, secret: str) -> bool:
@@ -24,9 +23,13 @@ async def make(*, namespace: str, secret: str) -> bool:
         "type": "Opaque",
         "data": {KEY_NAME: base64.b64encode(key).decode()},
     }
-    status = await api.ask("POST", f"/api/v1/namespaces/{namespace}/secrets", body=body)
-    if status not in (_MADE, _THERE):
+    server = api.Api()
+    try:
+        status = (await server.ask("POST", f"/api/v1/namespaces/{namespace}/secrets", body=body)).status
+    finally:
+        await server.close()
+    if status not in (api.CREATED, api.CONFLICT):
         raise errors.ConfigError(
             f"the API server answered {status} to the Secret {secret}; this needs the right to create it"
         )
-    return status == _MADE
+    return status == api.CREATED

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from lightkube.resources.core_v1 import Secret
-from lightkube.resources.rbac_authorization_v1 import RoleBinding
+from lightkube.resources.rbac_authorization_v1 import Role, RoleBinding
+from lightkube.types import PatchType
 
 from smsbridge.store.connection import Store
 from tests.flow.harness import until
@@ -66,11 +67,7 @@ async def test_without_rights_it_says_so_and_goes_on_when_it_has_them(
         operator = lab.operator()
         lab.client.delete(RoleBinding, labs.ACCOUNT, namespace=lab.namespace)
         await operator.start()
-
-        async def complained() -> bool:
-            return any("403" in str(line) or "orbidden" in str(line) for line in operator.problems())
-
-        await until(complained, seconds=WAIT_SECONDS, what=operator.tail)
+        await says(operator, f"SmscProviders and Secrets may not be listed in namespace {lab.namespace}")
         labs.grant(lab.client, lab.namespace)
         lab.apply("smsc")
         await lab.comes("smsc", "Ready", "NotInstalled")
@@ -88,3 +85,45 @@ async def test_without_the_api_server_it_waits(api_server: ApiServer, store: Sto
         nowhere.write_text(right, encoding="utf-8")
 
         await says(operator, "")
+
+
+async def test_a_namespace_without_rights_stops_no_other(
+    api_server: ApiServer, store: Store, tmp_path: Path
+) -> None:
+    async with labs.running(api_server, store, tmp_path) as lab:
+        other = resources.make_namespace(lab.client, "other")
+        operator = lab.operator(OPERATOR__NAMESPACES=f"[{other}, {lab.namespace}]")
+        await operator.start()
+        await says(operator, "")
+        lab.apply("smsc")
+
+        await lab.comes("smsc", "Ready", "NotInstalled")
+
+        left_out = [line["namespace"] for line in operator.lines() if line["event"] == "namespace_left_out"]
+        assert left_out == [other]
+
+
+async def test_a_status_is_written_again_after_a_time_without_the_right(
+    api_server: ApiServer, store: Store, tmp_path: Path
+) -> None:
+    async with labs.running(api_server, store, tmp_path) as lab:
+        operator = lab.operator()
+        await operator.start()
+        lab.apply("smsc")
+        await lab.comes("smsc", "Ready", "NotInstalled")
+        role = lab.client.get(Role, labs.ACCOUNT, namespace=lab.namespace)
+        kept = [rule for rule in role.rules or [] if rule.resources != ["smscproviders/status"]]
+        merge = PatchType.MERGE
+        patch = {"rules": [rule.to_dict() for rule in kept]}
+        lab.client.patch(Role, labs.ACCOUNT, patch, namespace=lab.namespace, patch_type=merge)
+        lab.change("smsc", paused=True)
+
+        async def refused() -> bool:
+            return any("403" in str(line) for line in operator.problems())
+
+        await until(refused, seconds=WAIT_SECONDS, what=operator.tail)
+        assert lab.condition("smsc", "Sending")["reason"] == "Sending"
+
+        labs.grant(lab.client, lab.namespace)
+
+        await lab.comes("smsc", "Sending", "Paused")

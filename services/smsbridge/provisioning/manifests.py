@@ -58,6 +58,9 @@ class Manifests:
     errors: tuple[ResourceError, ...] = ()
     namespaces: frozenset[str] | None = None
 
+    def looked_into(self, namespace: str) -> bool:
+        return self.namespaces is None or namespace in self.namespaces
+
     @property
     def labels(self) -> frozenset[str]:
         """Of every SmscProvider that is there, good or bad: what is not among them was removed."""

@@ -52,7 +52,9 @@ async def reconcile(
         provider, state, clients=clients.account, settings=clients.settings, now=now
     )
     seen = await portal_check.check(provider, state, clients=clients.portal, now=now)
-    portal, state = await _trusted(provider, seen.conditions, clients.public_urls), seen.state
+    portal, state = seen.conditions, seen.state
+    if clients.settings.check_public_urls:
+        portal = await _trusted(provider, portal, clients.public_urls)
     fields = conditions.condition(Type.FIELDS_READY, Status.TRUE, Reason.NOT_MANAGED)
     merged = conditions.merge(state.conditions, [*account, *portal, fields], generation=generation, now=now)
     state = replace(state, conditions=merged)
