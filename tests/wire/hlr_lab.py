@@ -119,4 +119,4 @@ async def running(
 
 def bought(sandbox: server.Sandbox, login: str = "guide") -> int:
     """Numbers that SMSC looked up, by its own books."""
-    return int(sandbox.smsc.accounts[login].totals.look_ups)
+    return int(sandbox.smsc.accounts[login].totals.look_ups.total())

@@ -1,9 +1,8 @@
 """What is known of a batch's numbers decides who is sent to: `hlr.beforeSend`.
 
 Pure; `checking` asks and writes. A number that does not exist is left out. One that cannot be reached is left
-out only in bulk, and only where
-the provider wants that. One that is being looked up waits, in bulk only, and never for long; whatever else is
-not known is sent as if nobody had asked.
+out only in bulk, and only where the provider wants that. One that is being looked up waits, in bulk only, and
+never for long; whatever else is not known is sent as if nobody had asked.
 """
 
 from collections.abc import Mapping, Sequence
