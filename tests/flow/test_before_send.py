@@ -61,7 +61,7 @@ async def test_always_looks_a_letter_s_numbers_up_first(tmp_path: Path, profile:
         assert (ledger.look_ups, ledger.looked_up_again, ledger.sent_twice) == (50, 0, 0)
         assert (await story(stack, ABSENT[0]))["reason"] == "NumberAbsent"
         metrics = await stack.metrics()
-        assert 'smsbridge_saved_roubles_total{namespace="crm",provider="smsc",role="sender"} 20.0' in metrics
+        assert 'smsbridge_saved_roubles_total{role="sender",namespace="crm",provider="smsc"} 20.0' in metrics
         assert (await stack.unaccounted())["unaccounted"] == 0
 
 
