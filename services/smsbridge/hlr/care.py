@@ -14,6 +14,7 @@ from smsbridge.store.egress import Egress
 log = structlog.get_logger()
 
 LOGIN, MONEY, BLOCKED = "login", "money", "blocked"  # the words of the sender's pauses
+BAD_REQUEST, GOOD = "bad_request", "good"  # counted: a hundred bad ones in a row block the address
 
 
 class AccountCare:
@@ -33,7 +34,7 @@ class AccountCare:
         return await self._egress.stopped_ms() > 0
 
     async def heed(self, account_key: str, provider: Provider, word: str) -> None:
-        """What an answer says of the account: one of the words above, `bad_request`, or nothing."""
+        """What an answer says of the account: one of the words above, or nothing."""
         settings = self._settings
         if word == LOGIN:
             await self._egress.auth_error()
@@ -45,8 +46,17 @@ class AccountCare:
             seconds = steps[min(await self._egress.blocks(), len(steps)) - 1]
             log.error("egress_stopped", reason=BLOCKED, seconds=seconds)
             await self._egress.stop(BLOCKED, seconds=seconds)
-        elif word == "bad_request":
-            await self._egress.bad_request()
+        elif word == BAD_REQUEST:
+            await self._bad_request()
+        elif word == GOOD:
+            await self._egress.good_request()
+
+    async def _bad_request(self) -> None:
+        settings = self._settings
+        if await self._egress.bad_request() >= settings.bad_requests_most:
+            log.error("egress_stopped", reason="bad_requests", seconds=settings.bad_requests_stop_seconds)
+            await self._egress.stop("bad_requests", seconds=settings.bad_requests_stop_seconds)
+            await self._egress.good_request()
 
     async def _pause(self, key: str, provider: Provider, reason: str, first_probe_seconds: float) -> None:
         if await self._accounts.pause(key, reason, first_probe_seconds=first_probe_seconds):

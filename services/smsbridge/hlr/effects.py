@@ -67,7 +67,7 @@ def result_of(msisdn: str, reading: lookup_codes.Reading, keep: Keep, **told: ob
 def _looked_up(answer: answers.LookedUp, msisdn: str, keep: Keep) -> Effect:
     reading = lookup_codes.read(Profile.GUIDE, answer.code)
     end = result_of(msisdn, reading, keep, carrier=answer.carrier, region=answer.region)
-    return Effect((end,), "answered")
+    return Effect((end,), "answered", account=care.GOOD)
 
 
 def _accepted(answer: answers.Accepted, msisdns: Sequence[str], settings: HlrSettings) -> Effect:
@@ -81,7 +81,7 @@ def _accepted(answer: answers.Accepted, msisdns: Sequence[str], settings: HlrSet
         elif msisdn not in answer.missing:
             cost = number.cost if number is not None and number.cost is not None else share
             ends.append(End(msisdn, "paid", cost=cost, estimated=cost is None))
-    return Effect(tuple(ends), "answered", later=True)
+    return Effect(tuple(ends), "answered", account=care.GOOD, later=True)
 
 
 _WORDS = {
@@ -103,13 +103,13 @@ def _rejected(answer: answers.Rejected, msisdns: Sequence[str], settings: HlrSet
     if action is codes.Action.BACK_OFF:
         return _failed(msisdns, "too_many", settings.failed_rest_seconds, result="too_many")
     if action is codes.Action.SPLIT and len(msisdns) > 1:
-        effect = _failed(msisdns, "bad_number", 0.0, result=result, account="bad_request")
-        return Effect(effect.ends, result, account="bad_request", halve=True)
+        effect = _failed(msisdns, "bad_number", 0.0, result=result, account=care.BAD_REQUEST)
+        return Effect(effect.ends, result, account=care.BAD_REQUEST, halve=True)
     if action is codes.Action.SPLIT:
         nothing = lookup_codes.Reading(Reachability.UNKNOWN, "bad_number")
         end = result_of(msisdns[0], nothing, keep, cost=Decimal(0))
-        return Effect((end,), result, account="bad_request")
-    return _failed(msisdns, "refused", settings.failed_rest_seconds, result=result, account="bad_request")
+        return Effect((end,), result, account=care.BAD_REQUEST)
+    return _failed(msisdns, "refused", settings.failed_rest_seconds, result=result, account=care.BAD_REQUEST)
 
 
 def _failed(

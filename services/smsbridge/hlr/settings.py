@@ -93,4 +93,8 @@ class HlrSettings(BaseModel):
         default=(600.0, 1800.0),
         description="No request leaves this egress after SMSC blocked it; the last repeats (s).",
     )
+    bad_requests_most: int = Field(
+        default=50, ge=1, description="Bad requests in a row per egress; SMSC blocks at 100."
+    )
+    bad_requests_stop_seconds: float = Field(default=600.0, gt=0, description="How long to stop then (s).")
     stop_grace_seconds: float = Field(default=5.0, gt=0, description="Time to answer what is in hand (s).")
