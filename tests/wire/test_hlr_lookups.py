@@ -61,6 +61,7 @@ async def test_fifty_who_want_one_number_at_once_make_one_request(store: Store) 
                 asked = [hlr.one(ACTIVE) if n % 2 else replica.one(ACTIVE) for n in range(50)]
                 found = await asyncio.gather(*asked)
                 assert {f.reachability for f in found} == {Reachability.ACTIVE}
+                assert sum(f.bought for f in found) == 1
                 assert hlr_lab.bought(sandbox, login) == 1
 
 

@@ -8,6 +8,7 @@ number rests (profile guide).
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 
 import structlog
@@ -33,7 +34,7 @@ log = structlog.get_logger()
 
 _MOST_NUMBERS = 100  # of one request (facts 1.1)
 _STORE_RETRY_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
-BUDGET = "budget"
+BUDGET, BOUGHT = "budget", "bought"
 _STOPS = {2: LOGIN, 4: BLOCKED}
 
 
@@ -43,7 +44,15 @@ class _Frozen(errors.SmsbridgeError):
     code = "Frozen"
 
 
-Ticket = asyncio.Future[str]  # why it was not bought; empty where the store knows the rest
+@dataclass(frozen=True, slots=True)
+class Want:
+    """`ticket`: `bought`, or why it was not; empty where somebody else was first, whom the store knows.
+
+    `ours`: it was made for this wish.
+    """
+
+    ticket: "asyncio.Future[str]"
+    ours: bool
 
 
 class Buying:
@@ -67,11 +76,11 @@ class Buying:
         self._client = client
         self._metrics = metrics
         self._monotonic = monotonic
-        self._tickets: dict[tuple[str, str], Ticket] = {}  # by provider's uid and MSISDN
+        self._tickets: dict[tuple[str, str], asyncio.Future[str]] = {}  # by provider's uid and MSISDN
         self._tasks: set[asyncio.Task[None]] = set()
         self._turns: dict[str, asyncio.Semaphore] = {}
 
-    def want(self, rules: Rules, msisdns: Sequence[str], *, ages: dict[Reachability, int]) -> list[Ticket]:
+    def want(self, rules: Rules, msisdns: Sequence[str], *, ages: dict[Reachability, int]) -> dict[str, Want]:
         """Tickets for numbers that nobody knows; what was begun goes on whether anybody waits or not."""
         uid = rules.provider.uid
         new = [m for m in dict.fromkeys(msisdns) if (uid, m) not in self._tickets]
@@ -82,7 +91,7 @@ class Buying:
             task = asyncio.create_task(self._take_turn(rules, new[start : start + most], ages))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        return [self._tickets[uid, msisdn] for msisdn in msisdns]
+        return {msisdn: Want(self._tickets[uid, msisdn], ours=msisdn in new) for msisdn in msisdns}
 
     async def close(self) -> None:
         """What is under way is safe in the store; what got its answer just now is written."""
@@ -180,6 +189,9 @@ class Buying:
         if not mine:
             return []
         effect = await self._post(rules, look_id, mine, started=started)
+        if not effect.halve:
+            for msisdn in mine:
+                self._answer(rules, msisdn, BOUGHT)
         middle = len(mine) // 2
         return [mine[:middle], mine[middle:]] if effect.halve else []
 

@@ -12,7 +12,7 @@ from smsbridge.core import errors, msisdn
 from smsbridge.core.number import Facts, LookupState
 from smsbridge.core.provider import Provider
 from smsbridge.hlr import rules as hlr_rules
-from smsbridge.hlr.buying import BUDGET, Buying, Ticket
+from smsbridge.hlr.buying import BOUGHT, BUDGET, Buying, Want
 from smsbridge.hlr.care import AccountCare
 from smsbridge.hlr.metrics import HlrMetrics
 from smsbridge.hlr.prices import Prices
@@ -91,19 +91,17 @@ class LookupService:
         before = await self._read(rules, msisdns, ages)
         missing = [number for number, standing in before.items() if standing == Standing()]
         refused = await self._not_bought(rules, missing)
-        tickets: dict[str, Ticket] = {}
-        if missing and not refused:
-            tickets = dict(zip(missing, self._buying.want(rules, missing, ages=ages), strict=True))
+        tickets = {} if refused else self._buying.want(rules, missing, ages=ages)
         wait = min(wait_seconds, self._settings.wait_most_seconds)
         now = await self._wait(rules, before, tickets, ages, wait_seconds=wait)
         answers = []
         for number in msisdns:
             why = refused if number in missing else ""
-            ticket = tickets.get(number)
-            if ticket is not None and ticket.done():
-                why = ticket.result()
-            asked = before[number].known is None
-            answers.append(_facts(number, now[number], refused=why, bought=asked and number in tickets))
+            want = tickets.get(number)
+            if want is not None and want.ticket.done():
+                why = want.ticket.result()
+            bought = want is not None and want.ours and why == BOUGHT
+            answers.append(_facts(number, now[number], refused="" if why == BOUGHT else why, bought=bought))
         self._count(rules, answers)
         return answers
 
@@ -149,14 +147,14 @@ class LookupService:
             return ""
         if stopped := await self._care.stopped(rules.account.key):
             return stopped
-        budget = await self._budget(rules)
-        return BUDGET if budget.left < await self._prices.guess(rules) else ""
+        left, price = (await self._budget(rules)).left, await self._prices.known(rules)
+        return BUDGET if left < (price or 0) or (left == 0 and price is None) else ""
 
     async def _wait(
         self,
         rules: Rules,
         before: dict[str, Standing],
-        tickets: Mapping[str, Ticket],
+        tickets: Mapping[str, Want],
         ages: Ages,
         *,
         wait_seconds: float,
@@ -165,7 +163,7 @@ class LookupService:
         loop = asyncio.get_running_loop()
         until = loop.time() + wait_seconds
         if tickets and wait_seconds > 0:
-            await asyncio.wait(set(tickets.values()), timeout=wait_seconds)
+            await asyncio.wait({want.ticket for want in tickets.values()}, timeout=wait_seconds)
         now, looks = dict(before), 0
         while True:
             open_ = [n for n, standing in now.items() if _is_open(standing) or (looks == 0 and n in tickets)]

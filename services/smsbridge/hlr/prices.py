@@ -27,8 +27,7 @@ class Prices:
 
         Raises StoreAway, and SmscRejected where SMSC refused login or address: the look-up need not try.
         """
-        listed = rules.provider.prices.hlr
-        guess = listed if listed is not None else self._settings.assumed_price
+        guess = self._listed(rules)
         if rules.account.profile is not Profile.HTTP:
             return guess
         known = await self._lookups.price(rules.account.key)
@@ -45,11 +44,12 @@ class Prices:
         await self._lookups.saw_price(rules.account.key, told, seconds=self._settings.price_kept_seconds)
         return told
 
-    async def guess(self, rules: Rules) -> Decimal:
-        """The same without asking anybody."""
+    async def known(self, rules: Rules) -> Decimal | None:
+        """The same without asking anybody; None where the account would have to be asked."""
+        if rules.account.profile is Profile.HTTP:
+            return await self._lookups.price(rules.account.key)
+        return self._listed(rules)
+
+    def _listed(self, rules: Rules) -> Decimal:
         listed = rules.provider.prices.hlr
-        fallback = listed if listed is not None else self._settings.assumed_price
-        if rules.account.profile is not Profile.HTTP:
-            return fallback
-        known = await self._lookups.price(rules.account.key)
-        return fallback if known is None else known
+        return listed if listed is not None else self._settings.assumed_price

@@ -38,6 +38,7 @@ if reserved > 0 then
 end
 if body ~= '' and #mine > 0 and redis.call('EXISTS', T .. 'look:' .. id) == 0 then
   redis.call('HSET', T .. 'look:' .. id, 'uid', uid, 'body', body, 'mine', cjson.encode(mine), 'st', 'asked', 'nf', 0, 'made', whole(at))
+  redis.call('PEXPIRE', T .. 'look:' .. id, whole(life + 7 * DAY_MS))  -- should its account leave the registry
   redis.call('ZADD', T .. 'looks', whole(at + first), id)
 end
 return cjson.encode(answers)
