@@ -330,6 +330,7 @@ async def test_describe_spends_nothing_and_age_counts(store: Store) -> None:
         one = hlr_lab.provider(sandbox.smsc_url)
         async with hlr_lab.running(store, one) as hlr:
             (unknown,) = await hlr.client.describe(hlr_lab.UID, [ABSENT])
+            assert (unknown.state, unknown.reason) == (LookupState.REFUSED, "not_known")
             assert (unknown.reachability, hlr_lab.bought(sandbox)) == (Reachability.UNKNOWN, 0)
             await hlr.one(ABSENT)
             (known,) = await hlr.client.describe(hlr_lab.UID, [ABSENT])

@@ -22,7 +22,7 @@ from smsbridge.provisioning import sections
 from smsbridge.store.lookups import Ages, Known, Lookups, Standing
 
 _LOOK_AGAIN_SECONDS = (0.05, 0.1, 0.2, 0.5)  # whether a result came; the last repeats
-REMOVED, UNANSWERED = "removed", "unanswered"
+REMOVED, UNANSWERED, NOT_KNOWN = "removed", "unanswered", "not_known"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class LookupService:
         if rules is None:
             return [Facts(number, LookupState.REFUSED, reason=REMOVED) for number in msisdns]
         found = await self._read(rules, msisdns, rules.ages(max_age_seconds))
-        return [_facts(number, found[number]) for number in msisdns]
+        return [_facts(number, found[number], refused=NOT_KNOWN) for number in msisdns]
 
     async def look_up(
         self,

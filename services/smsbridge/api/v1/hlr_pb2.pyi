@@ -53,7 +53,9 @@ class _LookupStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LookupSta
     LOOKUP_STATE_PENDING: _LookupState.ValueType  # 2
     """It is being looked up, or will be; ask again."""
     LOOKUP_STATE_REFUSED: _LookupState.ValueType  # 3
-    """It is not looked up: `reason` says why (budget, removed, money, login, blocked)."""
+    """It is not looked up: `reason` says why (budget, removed, not_known, no_turn,
+    store_away, or why the account is stopped).
+    """
     LOOKUP_STATE_FAILED: _LookupState.ValueType  # 4
     """It was looked up, or tried to be, and brought nothing: `reason` says why."""
 
@@ -65,7 +67,9 @@ LOOKUP_STATE_KNOWN: LookupState.ValueType  # 1
 LOOKUP_STATE_PENDING: LookupState.ValueType  # 2
 """It is being looked up, or will be; ask again."""
 LOOKUP_STATE_REFUSED: LookupState.ValueType  # 3
-"""It is not looked up: `reason` says why (budget, removed, money, login, blocked)."""
+"""It is not looked up: `reason` says why (budget, removed, not_known, no_turn,
+store_away, or why the account is stopped).
+"""
 LOOKUP_STATE_FAILED: LookupState.ValueType  # 4
 """It was looked up, or tried to be, and brought nothing: `reason` says why."""
 Global___LookupState: _TypeAlias = LookupState  # noqa: Y015

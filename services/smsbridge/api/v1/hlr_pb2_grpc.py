@@ -100,7 +100,7 @@ class HlrServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Describe(self, request, context):
-        """The same without spending: a number of which nothing fresh is known is UNKNOWN.
+        """The same without spending: a number of which nothing fresh is known is REFUSED, as not_known.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

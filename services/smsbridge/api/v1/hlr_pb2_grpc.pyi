@@ -44,7 +44,7 @@ class HlrServiceStub:
     daily budget. One answer for each number, in order. What was begun goes on after the answer.
     """
     Describe: _grpc.UnaryUnaryMultiCallable[_hlr_pb2.DescribeRequest, _hlr_pb2.DescribeResponse]
-    """The same without spending: a number of which nothing fresh is known is UNKNOWN."""
+    """The same without spending: a number of which nothing fresh is known is REFUSED, as not_known."""
     Budget: _grpc.UnaryUnaryMultiCallable[_hlr_pb2.BudgetRequest, _hlr_pb2.BudgetResponse]
     """What may be and what was spent today."""
 
@@ -64,7 +64,7 @@ class HlrServiceAsyncStub(HlrServiceStub):
     daily budget. One answer for each number, in order. What was begun goes on after the answer.
     """
     Describe: _aio.UnaryUnaryMultiCallable[_hlr_pb2.DescribeRequest, _hlr_pb2.DescribeResponse]  # type: ignore[assignment]
-    """The same without spending: a number of which nothing fresh is known is UNKNOWN."""
+    """The same without spending: a number of which nothing fresh is known is REFUSED, as not_known."""
     Budget: _aio.UnaryUnaryMultiCallable[_hlr_pb2.BudgetRequest, _hlr_pb2.BudgetResponse]  # type: ignore[assignment]
     """What may be and what was spent today."""
 
@@ -111,7 +111,7 @@ class HlrServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _hlr_pb2.DescribeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_hlr_pb2.DescribeResponse, _abc.Awaitable[_hlr_pb2.DescribeResponse]]:
-        """The same without spending: a number of which nothing fresh is known is UNKNOWN."""
+        """The same without spending: a number of which nothing fresh is known is REFUSED, as not_known."""
 
     @_abc_1.abstractmethod
     def Budget(
