@@ -33,6 +33,7 @@ SHORT: dict[str, Any] = {
     "details_seconds": 0.05,
     "question_most_seconds": 0.5,
     "second_ask_seconds": 0.2,
+    "late_ask_seconds": 1.5,
     "give_up_seconds": 30.0,
     "question_lease_seconds": 1.0,
     "idle_seconds": 0.05,

@@ -150,6 +150,7 @@ async def test_guide_after_its_rest_a_number_is_looked_up_again(store: Store) ->
     [
         (FaultKind.TIMEOUT_AFTER_ACCEPT, True),
         (FaultKind.HTTP_502_AFTER_ACCEPT, True),
+        (FaultKind.HTTP_502_THEN_ACCEPT_AFTER, True),
         (FaultKind.TIMEOUT_BEFORE_ACCEPT, False),
         (FaultKind.HTTP_500, False),
     ],

@@ -2,8 +2,8 @@
 
 A callback tells whether the number can be reached; only status.php with `all=2` knows the region, so it is
 asked soon after the first callback, and at growing distances where none comes. It is also asked what became
-of a request that was not answered: two "not found" of an account that is known to find our ids mean that
-nothing was bought, and nothing else does.
+of a request that was not answered: three "not found", the last after three minutes, of an account that is
+known to find our ids mean that nothing was bought, and nothing else does.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ from smsbridge.store.lookups import End, Ended, Look, Lookups
 log = structlog.get_logger()
 
 _ASK_SECONDS = 15.0  # a permit for one question outlasts the client's own time-out
-_NOT_FOUND_ENOUGH = 2
+_NOT_FOUND_ENOUGH = 3
 _WORDS = {2: care.LOGIN, 4: care.BLOCKED}  # SMSC's error codes of status.php
 
 
@@ -180,11 +180,13 @@ class Results:
             await self._give_up(rules, look, opens)
 
     async def _not_found(self, rules: Rules, look: Look, msisdns: Sequence[str]) -> None:
-        """SMSC does not know the request. Believed the second time, of an account that finds our ids."""
+        """SMSC does not know the request. Believed the third time, of an account that finds our ids."""
         key, times = rules.account.key, look.not_found + 1
         if times < _NOT_FOUND_ENOUGH:
-            wait = round(self._settings.second_ask_seconds * 1000)
-            await self._lookups.end(key, look.id, [], not_found=times, next_ms=wait)
+            wait = self._settings.second_ask_seconds
+            if times == _NOT_FOUND_ENOUGH - 1:
+                wait = max(wait, self._settings.late_ask_seconds - look.age_ms / 1000)
+            await self._lookups.end(key, look.id, [], not_found=times, next_ms=round(wait * 1000))
             return
         if (await self._accounts.state(key)).status_proved:
             ends = [End(number, "failed", reason="not_taken") for number in msisdns]

@@ -72,6 +72,11 @@ class HlrSettings(BaseModel):
     second_ask_seconds: float = Field(
         default=10.0, gt=0, description="Second question about a look-up that was not answered (s)."
     )
+    late_ask_seconds: float = Field(
+        default=180.0,
+        gt=0,
+        description="Third question, not before so long after the request: only then it was not made (s).",
+    )
     give_up_seconds: float = Field(
         default=3600.0, gt=0, description="A result that has not come by then will not come (s)."
     )
