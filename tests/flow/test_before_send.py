@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from smsbridge.sandbox.faults import Fault, FaultKind
 from smsbridge.sandbox.orders import MessageOrigin, SendOrder
 from smsbridge.sandbox.settings import Profile
 from tests.flow import harness
@@ -128,3 +129,50 @@ async def test_an_hlr_role_that_keeps_dying_stops_nothing_and_loses_nothing(tmp_
         assert (ledger.looked_up_again, ledger.sent_twice) == (0, 0)
         assert set(digits(GOOD)) <= set(sent_to(stack, "http"))
         assert (await stack.unaccounted())["unaccounted"] == 0
+
+
+QUICK = {
+    "hlr": {
+        "post_total_seconds": 1.5,
+        "margin_seconds": 2.0,
+        "first_question_seconds": 0.5,
+        "second_ask_seconds": 0.5,
+        "idle_seconds": 0.2,
+    }
+}
+
+
+@pytest.mark.parametrize("profile", Profile)
+async def test_a_role_that_is_killed_in_a_look_up_buys_nothing_again(
+    tmp_path: Path, profile: Profile
+) -> None:
+    config = {**harness.SHORT, **QUICK}
+    async with harness.running(tmp_path, plan(profile), config=config, connected=False) as stack:
+
+        async def looked_up(phone: str) -> dict[str, Any]:
+            asked = ("hlr", phone, "--data", str(stack.data), "--output", "json", "--wait", "20s")
+            _, out, _ = await stack.command(*asked)
+            return dict(json.loads(out)[0]) if out else {}
+
+        async def first() -> bool:
+            return (await looked_up(GOOD[0])).get("reachability") == "active"
+
+        await harness.until(first, seconds=30, what=stack.log_tail)  # the price, and that our ids are found
+        account = stack.sandbox.smsc.accounts[profile.value]
+        script = "hlr" if profile is Profile.GUIDE else "send"
+        account.faults.add(Fault(kind=FaultKind.TIMEOUT_AFTER_ACCEPT, call=script, count=1, seconds=30))
+        asking = asyncio.create_task(looked_up(ABSENT[0]))
+
+        async def bought() -> bool:
+            return account.totals.look_ups.total() == 2
+
+        await harness.until(bought, seconds=20, what=stack.log_tail, pause=0.02)
+        assert stack.kill("hlr")
+        assert await asking == {}
+        await stack.alive("hlr")
+        found = await looked_up(ABSENT[0])
+        if profile is Profile.GUIDE:
+            assert (found["state"], found["bought"]) == ("pending", False)
+        else:
+            assert (found["state"], found["reachability"]) == ("known", "absent")
+        assert account.totals.look_ups.total() == 2

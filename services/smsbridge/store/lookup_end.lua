@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- account tag, numbers
 -- What became of numbers of one look-up. ARGV: id, JSON list of items, JSON of what becomes of the look-up itself.
 -- An item is {d = digests, how, ...}:
