@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from smsbridge.commands import config, demo, journal, messages, providers, run, tryout
+from smsbridge.commands import config, demo, journal, messages, numbers, providers, run, tryout
 from smsbridge.core import errors
 from smsbridge.runtime import supervisor
 
@@ -25,6 +25,7 @@ app.command("tryout")(tryout.tryout)
 app.command("message")(messages.show)
 app.command("cancel")(messages.cancel)
 app.command("send")(messages.send)
+app.command("hlr")(numbers.hlr)
 app.add_typer(providers.app, name="provider")
 app.add_typer(config.app, name="config")
 app.add_typer(journal.app, name="journal")

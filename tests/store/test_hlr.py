@@ -16,6 +16,9 @@ from smsbridge.core.provider import AccountSettings, PortalSettings, Provider, R
 from smsbridge.hlr.role import Role
 from smsbridge.hlr.settings import HlrSettings
 from smsbridge.runtime import rpc
+from smsbridge.smsc.client import ClientSettings, SmscClient
+from smsbridge.store import registry
+from smsbridge.store.account import AccountLimits
 from smsbridge.store.connection import Store
 from smsbridge.store.keyring import Keyring
 from smsbridge.store.preferences import Learned, Preferences
@@ -30,7 +33,7 @@ PROVIDER = Provider(
     portal=PortalSettings(domain="example.bitrix24.ru", client_id="c", client_secret="s"),
     account=AccountSettings(),
 )
-DEAF = replace(PROVIDER, uid="u2", routing=Routing(learn_preferred_channel=False))
+DEAF = replace(PROVIDER, uid="u2", name="deaf", routing=Routing(learn_preferred_channel=False))
 
 
 @pytest.fixture
@@ -57,9 +60,19 @@ class Hlr:
 @asynccontextmanager
 async def running(store: Store, keyring: Keyring) -> AsyncIterator[Hlr]:
     metrics = CollectorRegistry()
-    providers = {one.uid: one for one in (PROVIDER, DEAF)}
+    book = registry.Registry(store, keyring)
+    for one in (PROVIDER, DEAF):
+        await book.put(one)
+    view = registry.RegistryView(store, keyring)
+    await view.start()
     role = Role(
-        HlrSettings(listen="127.0.0.1:0"), store=store, keyring=keyring, registry=providers, metrics=metrics
+        HlrSettings(listen="127.0.0.1:0"),
+        store=store,
+        keyring=keyring,
+        registry=view,
+        limits=AccountLimits(),
+        client=SmscClient(ClientSettings()),
+        metrics=metrics,
     )
     await role.start()
     try:
@@ -67,6 +80,7 @@ async def running(store: Store, keyring: Keyring) -> AsyncIterator[Hlr]:
             yield Hlr(hlr_pb2_grpc.HlrServiceStub(channel), metrics)
     finally:
         await role.stop()
+        await view.stop()
 
 
 def now_ms() -> int:
@@ -133,16 +147,6 @@ async def test_a_thousand_numbers_are_answered_in_one_call(store: Store, keyring
         ]
         await hlr.stub.LearnChannel(hlr_pb2.LearnChannelRequest(learned=learned))
         assert set(await hlr.preferences("u1", *phones)) == set(phones[::2])
-
-
-@pytest.mark.parametrize("call", ["Lookup", "RecordResults"])
-async def test_look_ups_say_that_they_are_not_offered(store: Store, keyring: Keyring, call: str) -> None:
-    requests = {"Lookup": hlr_pb2.LookupRequest(), "RecordResults": hlr_pb2.RecordResultsRequest()}
-    async with running(store, keyring) as hlr:
-        with pytest.raises(grpc.aio.AioRpcError) as raised:
-            await getattr(hlr.stub, call)(requests[call])
-    assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED
-    assert raised.value.details() == "number look-ups are not offered by this version"
 
 
 async def test_a_preference_goes_after_its_time_and_no_number_is_readable(

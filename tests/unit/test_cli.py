@@ -17,7 +17,8 @@ def run(*arguments: str) -> int:
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--help") == 0
     shown = capsys.readouterr().out
-    for command in ("run", "sandbox", "demo", "provider", "message", "cancel", "send", "config", "journal"):
+    messages = ("message", "cancel", "send", "hlr")
+    for command in ("run", "sandbox", "demo", "provider", *messages, "config", "journal"):
         assert f" {command} " in shown
 
 
@@ -28,6 +29,8 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         ("run", "everything"),
         ("message", "m1"),
         ("send", "--to", "79991234567"),
+        ("hlr", "--address", "127.0.0.1:1"),
+        ("hlr", "79991234567"),
         ("run", "all", "--public", "localhost"),
         ("sandbox", "--listen", "localhost"),
     ],
@@ -41,6 +44,15 @@ def test_wrong_usage_ends_with_2(arguments: tuple[str, ...]) -> None:
     [
         (("message", "m1", "--address", "127.0.0.1:1"), "the status does not answer (UNAVAILABLE)"),
         (("cancel", "m1", "--address", "127.0.0.1:1"), "the sender does not answer (UNAVAILABLE)"),
+        (("hlr", "89991234567", "--address", "127.0.0.1:1"), "the hlr does not answer (UNAVAILABLE)"),
+        (
+            ("hlr", "89991234567", "me", "--address", "127.0.0.1:1"),
+            "NUMBER: number 2 is no phone number",
+        ),
+        (
+            ("hlr", "89991234567", "--max-age", "1", "--address", "127.0.0.1:1"),
+            "--max-age: is no duration; write a number with its unit",
+        ),
         (("message", "m1", "--data", "{empty}"), "no stack was started in {empty}"),
         (("provider", "list", "--data", "{empty}"), "no stack was started in {empty}"),
         (("journal", "drain", "{empty}", "--data", "{empty}"), "no stack was started in {empty}"),

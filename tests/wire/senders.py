@@ -87,6 +87,7 @@ async def running(
     sandbox: server.Sandbox,
     *providers: Provider,
     monotonic: Callable[[], float] = time.monotonic,
+    hlr: str = NOWHERE,
     **changes: Any,
 ) -> AsyncIterator[Sender]:
     book = registry.Registry(store, KEYRING)
@@ -101,7 +102,7 @@ async def running(
         store=store,
         registry=view,
         installations=installations.Installations(store, KEYRING),
-        endpoints=rpc.Endpoints(sender=NOWHERE, status=NOWHERE, hlr=NOWHERE),
+        endpoints=rpc.Endpoints(sender=NOWHERE, status=NOWHERE, hlr=hlr),
         limits=LIMITS,
         client=SmscClient(ClientSettings(total_timeout_seconds=total, connect_timeout_seconds=total)),
         metrics=CollectorRegistry(),

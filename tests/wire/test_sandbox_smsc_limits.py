@@ -2,10 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from smsbridge.sandbox.client import SandboxClient
+from smsbridge.sandbox.faults import Fault, FaultKind
 from smsbridge.sandbox.settings import (
     DuplicateScope,
 )
@@ -127,6 +130,20 @@ async def test_hlr_php_answers_at_once_in_profile_guide(smsc: Smsc, phone: str, 
     assert answer == {"status": status, "operator": "MTS", "region": "Москва"}
     two = await smsc.json("hlr", GUIDE, {"phones": phone + ",79990000002", "fmt": "3"})
     assert two == error(1, "parameters error")
+
+
+async def test_look_ups_are_counted_by_number_and_stop_without_money(smsc: Smsc) -> None:
+    account = smsc.sandbox.smsc.accounts["guide"]
+    one, other = {"phones": "79990100001", "fmt": "3"}, {"phones": "79990100002", "fmt": "3"}
+    for asked in (one, other, one):
+        assert "status" in await smsc.json("hlr", GUIDE, asked)
+    account.faults.add(Fault(kind=FaultKind.NO_MONEY, call="hlr", count=1))
+    assert await smsc.json("hlr", GUIDE, one) == error(3, "no money")
+    account.balance = Decimal("0.10")
+    assert await smsc.json("hlr", GUIDE, one) == error(3, "no money")
+    async with SandboxClient(smsc.sandbox.control_url) as control:
+        ledger = await control.ledger("guide")
+    assert (ledger.look_ups, ledger.looked_up_again, ledger.charged) == (3, 1, Decimal("1.50"))
 
 
 async def test_hlr_php_does_not_exist_in_profile_http(smsc: Smsc) -> None:

@@ -71,6 +71,7 @@ class Reason(StrEnum):
     FORBIDDEN = "Forbidden"
     NO_MONEY = "NoMoney"
     NUMBER_ABSENT = "NumberAbsent"
+    NUMBER_UNAVAILABLE = "NumberUnavailable"
     OUTCOME_UNKNOWN = "OutcomeUnknown"
 
 
@@ -94,5 +95,6 @@ REASON_SENTENCES: dict[Reason, str] = {
     Reason.FORBIDDEN: "SMSC forbade it (spam filter, black list, flood to one number or sender name)",
     Reason.NO_MONEY: "the account had no money for it",
     Reason.NUMBER_ABSENT: "the number does not exist, as a look-up told before",
+    Reason.NUMBER_UNAVAILABLE: "the number could not be reached, as a look-up told, and such are left out",
     Reason.OUTCOME_UNKNOWN: "nobody can say any more whether it arrived: no receipt came in time",
 }

@@ -1,10 +1,19 @@
-"""All metrics of the hlr role.
+"""All metrics of the hlr role. Labels are bounded: providers, outcomes and fixed words.
 
 smsbridge_hlr_preferences_asked_total{result}    known | unknown
 smsbridge_hlr_learned_total{channel,result}      learned | older | off (the provider does not want it)
+smsbridge_hlr_lookups_total{namespace,provider,outcome,source}     numbers answered for
+smsbridge_hlr_requests_total{namespace,provider,result}            requests that were to buy
+smsbridge_hlr_spent_roubles_total{namespace,provider,estimated}
+smsbridge_hlr_budget_left_roubles{namespace,provider}
+smsbridge_hlr_questions_total{result}            status.php asked for results
+smsbridge_hlr_results_total{result}              results that came by callback
+smsbridge_hlr_loop_errors_total{loop}
 """
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+_PROVIDER = ("namespace", "provider")
 
 
 class HlrMetrics:
@@ -19,5 +28,47 @@ class HlrMetrics:
             "smsbridge_hlr_learned",
             "Channels that cascades taught us.",
             ["channel", "result"],
+            registry=registry,
+        )
+        self.lookups = Counter(
+            "smsbridge_hlr_lookups",
+            "Numbers that were asked about, by what was answered and where it came from.",
+            (*_PROVIDER, "outcome", "source"),
+            registry=registry,
+        )
+        self.requests = Counter(
+            "smsbridge_hlr_requests",
+            "Look-up requests to SMSC, by result.",
+            (*_PROVIDER, "result"),
+            registry=registry,
+        )
+        self.spent = Counter(
+            "smsbridge_hlr_spent_roubles",
+            "Roubles spent for look-ups.",
+            (*_PROVIDER, "estimated"),
+            registry=registry,
+        )
+        self.budget_left = Gauge(
+            "smsbridge_hlr_budget_left_roubles",
+            "Roubles of today's budget that are neither spent nor reserved.",
+            _PROVIDER,
+            registry=registry,
+        )
+        self.questions = Counter(
+            "smsbridge_hlr_questions",
+            "Requests to status.php for results of look-ups.",
+            ["result"],
+            registry=registry,
+        )
+        self.results = Counter(
+            "smsbridge_hlr_results",
+            "Results of look-ups that came by callback.",
+            ["result"],
+            registry=registry,
+        )
+        self.loop_errors = Counter(
+            "smsbridge_hlr_loop_errors",
+            "Steps of background loops that failed.",
+            ("loop",),
             registry=registry,
         )

@@ -1,18 +1,33 @@
-"""Wires the hlr role: store and registry below, gRPC above."""
+"""Wires the hlr role: store, registry and SMSC below, gRPC above, and the loops that fetch results."""
 
+import asyncio
+from functools import partial
 from typing import ClassVar
 
 from prometheus_client import CollectorRegistry
 
 from smsbridge.api.v1 import hlr_pb2_grpc
+from smsbridge.core import errors
+from smsbridge.core.provider import Profile
+from smsbridge.hlr.buying import Buying
+from smsbridge.hlr.care import AccountCare
+from smsbridge.hlr.lookups import LookupService
 from smsbridge.hlr.metrics import HlrMetrics
-from smsbridge.hlr.service import HlrService, Providers
+from smsbridge.hlr.prices import Prices
+from smsbridge.hlr.results import Results
+from smsbridge.hlr.service import HlrService
 from smsbridge.hlr.servicer import SERVICE_NAME, HlrServicer
 from smsbridge.hlr.settings import HlrSettings
-from smsbridge.runtime import rpc
+from smsbridge.runtime import rpc, tasks
+from smsbridge.smsc import account as smsc_account
+from smsbridge.smsc.client import SmscClient
+from smsbridge.store.account import AccountLimits, Accounts
 from smsbridge.store.connection import Store
+from smsbridge.store.egress import Egress
 from smsbridge.store.keyring import Keyring
+from smsbridge.store.lookups import Lookups
 from smsbridge.store.preferences import Preferences
+from smsbridge.store.registry import RegistryView
 
 
 class Role:
@@ -24,19 +39,59 @@ class Role:
         *,
         store: Store,
         keyring: Keyring,
-        registry: Providers,
+        registry: RegistryView,
+        limits: AccountLimits,
+        client: SmscClient,
         metrics: CollectorRegistry,
     ) -> None:
         self._settings = settings
         self._store = store
+        self._registry = registry
+        self._client = client
         self._server = rpc.RpcServer(listen=settings.listen, registry=metrics)
+        counted = HlrMetrics(metrics)
+        lookups = Lookups(store, keyring)
+        accounts = Accounts(store, limits)
+        egress = Egress(store, window_seconds=settings.login_window_seconds)
+        care = AccountCare(settings, accounts=accounts, egress=egress)
+        prices = Prices(settings, lookups=lookups, client=client)
+        self._buying = Buying(
+            settings,
+            lookups=lookups,
+            accounts=accounts,
+            care=care,
+            prices=prices,
+            client=client,
+            metrics=counted,
+        )
+        self._lookups = LookupService(
+            settings,
+            entries=registry,
+            lookups=lookups,
+            buying=self._buying,
+            prices=prices,
+            care=care,
+            metrics=counted,
+        )
+        self._results = Results(
+            settings,
+            entries=registry,
+            lookups=lookups,
+            accounts=accounts,
+            account_care=care,
+            client=client,
+            metrics=counted,
+        )
         service = HlrService(
             preferences=Preferences(store, keyring, kept_days=settings.preference_days),
             providers=registry,
-            metrics=HlrMetrics(metrics),
+            metrics=counted,
             max_numbers=settings.max_numbers,
         )
-        hlr_pb2_grpc.add_HlrServiceServicer_to_server(HlrServicer(service), self._server.server)
+        servicer = HlrServicer(service, lookups=self._lookups, results=self._results)
+        hlr_pb2_grpc.add_HlrServiceServicer_to_server(servicer, self._server.server)
+        self._loops = tasks.Loops(quiet=(errors.Away,), errors=counted.loop_errors)
+        self._of_account: dict[str, tasks.Loop] = {}
 
     @property
     def address(self) -> str:
@@ -44,9 +99,34 @@ class Role:
 
     async def start(self) -> None:
         await self._server.start([SERVICE_NAME])
+        self._loops.start("measure", self._lookups.measure, pause_seconds=self._settings.measure_seconds)
+        self._registry.on_change(self._follow)
+        self._follow()
 
     async def stop(self) -> None:
-        await self._server.stop(grace_seconds=self._settings.stop_grace_seconds)
+        """What is in hand gets its time, all at once; what is cut off is safe in the store."""
+        grace = self._settings.stop_grace_seconds
+        await asyncio.gather(
+            self._server.stop(grace_seconds=grace),
+            self._loops.stop(grace_seconds=grace),
+            self._buying.close(),
+        )
+        await self._client.close()
 
     async def ready(self) -> str:
         return await self._store.check()
+
+    def _follow(self) -> None:
+        """Each account whose results come later has one loop that fetches them."""
+        accounts = {
+            smsc_account.of(one.account).key
+            for one in self._registry.live()
+            if one.account.profile is Profile.HTTP
+        }
+        for key in accounts - set(self._of_account):
+            step = partial(self._results.step, key)
+            self._of_account[key] = self._loops.start(
+                "results", step, pause_seconds=self._settings.idle_seconds
+            )
+        for key in set(self._of_account) - accounts:
+            self._of_account.pop(key).finish()

@@ -5,21 +5,23 @@ from typing import Any, TypeAlias
 import grpc.aio
 
 from smsbridge.api.v1 import hlr_pb2, hlr_pb2_grpc
+from smsbridge.hlr.lookups import Budget, LookupService
+from smsbridge.hlr.results import Heard, Results
 from smsbridge.hlr.service import HlrService, LearnedFor
-from smsbridge.rpc import enums
+from smsbridge.rpc import enums, facts
 from smsbridge.rpc import errors as rpc_errors
 from smsbridge.store.preferences import Learned
 
 SERVICE_NAME: str = hlr_pb2.DESCRIPTOR.services_by_name["HlrService"].full_name
 
-_NO_LOOKUPS = "number look-ups are not offered by this version"
-
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"  # quoted: generic in its stubs only
 
 
 class HlrServicer(hlr_pb2_grpc.HlrServiceServicer):
-    def __init__(self, service: HlrService) -> None:
+    def __init__(self, service: HlrService, *, lookups: LookupService, results: Results) -> None:
         self._service = service
+        self._lookups = lookups
+        self._results = results
 
     async def GetPreferences(
         self, request: hlr_pb2.GetPreferencesRequest, context: Context
@@ -39,10 +41,31 @@ class HlrServicer(hlr_pb2_grpc.HlrServiceServicer):
     async def RecordResults(
         self, request: hlr_pb2.RecordResultsRequest, context: Context
     ) -> hlr_pb2.RecordResultsResponse:
-        return await rpc_errors.abort(context, rpc_errors.Unimplemented(_NO_LOOKUPS))
+        async with rpc_errors.answering(context):
+            await self._results.record([_heard(item) for item in request.results])
+        return hlr_pb2.RecordResultsResponse()
 
     async def Lookup(self, request: hlr_pb2.LookupRequest, context: Context) -> hlr_pb2.LookupResponse:
-        return await rpc_errors.abort(context, rpc_errors.Unimplemented(_NO_LOOKUPS))
+        async with rpc_errors.answering(context):
+            found = await self._lookups.look_up(
+                request.provider_uid,
+                request.msisdns,
+                max_age_seconds=request.max_age_seconds,
+                wait_seconds=max(0, request.wait_ms) / 1000,
+            )
+        return hlr_pb2.LookupResponse(facts=map(facts.to_proto, found))
+
+    async def Describe(self, request: hlr_pb2.DescribeRequest, context: Context) -> hlr_pb2.DescribeResponse:
+        async with rpc_errors.answering(context):
+            found = await self._lookups.describe(
+                request.provider_uid, request.msisdns, max_age_seconds=request.max_age_seconds
+            )
+        return hlr_pb2.DescribeResponse(facts=map(facts.to_proto, found))
+
+    async def Budget(self, request: hlr_pb2.BudgetRequest, context: Context) -> hlr_pb2.BudgetResponse:
+        async with rpc_errors.answering(context):
+            found = await self._lookups.budgets(request.provider_uid)
+        return hlr_pb2.BudgetResponse(budgets=map(_budget, found))
 
 
 def _learned(item: hlr_pb2.LearnedChannel) -> LearnedFor:
@@ -50,4 +73,27 @@ def _learned(item: hlr_pb2.LearnedChannel) -> LearnedFor:
     return LearnedFor(
         provider_uid=item.provider_uid,
         learned=Learned(msisdn=item.msisdn, channel=channel, at_ms=item.learned_at_ms),
+    )
+
+
+def _heard(item: hlr_pb2.HlrResult) -> Heard:
+    return Heard(
+        account_key=item.account_key,
+        smsc_id=item.smsc_id,
+        msisdn=item.msisdn,
+        code=item.code,
+        err=None if item.err < 0 else item.err,
+        carrier=item.extra.get("net", ""),
+    )
+
+
+def _budget(one: Budget) -> hlr_pb2.BudgetDescription:
+    return hlr_pb2.BudgetDescription(
+        provider_uid=one.provider.uid,
+        namespace=one.provider.namespace,
+        name=one.provider.name,
+        daily=f"{one.daily:f}",
+        spent=f"{one.spent:f}",
+        estimated=f"{one.estimated:f}",
+        reserved=f"{one.reserved:f}",
     )

@@ -1,5 +1,7 @@
 """Settings of the hlr role."""
 
+from decimal import Decimal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -17,4 +19,87 @@ class HlrSettings(BaseModel):
     max_numbers: int = Field(
         default=1000, ge=1, le=1000, description="Numbers of one question; more is a caller's mistake."
     )
+    wait_most_seconds: float = Field(
+        default=60.0, ge=0, description="The longest that one question is kept waiting for results (s)."
+    )
+    assumed_price: Decimal = Field(
+        default=Decimal("0.50"),
+        ge=0,
+        description="Roubles reserved for a look-up where neither the account nor `smsc.prices.hlr` tells.",
+    )
+    price_kept_seconds: float = Field(
+        default=86_400.0, gt=0, description="How long a price that the account told is believed (s)."
+    )
+    post_total_seconds: float = Field(
+        default=20.0,
+        gt=0,
+        description="Hard total time-out of one request; the client's own is not longer (s).",
+    )
+    margin_seconds: float = Field(
+        default=10.0, gt=0, description="A process may stand still so long around a request (s)."
+    )
+    permit_seconds: float = Field(
+        default=120.0, gt=0, description="How long a look-up waits for its turn at the account (s)."
+    )
+    unanswered_rest_seconds: float = Field(
+        default=600.0,
+        ge=0,
+        description="A number whose look-up may have been made, and nobody can tell, is not asked about for "
+        "so long (s).",
+    )
+    failed_rest_seconds: float = Field(
+        default=30.0,
+        ge=0,
+        description="A number whose look-up was refused is not tried again for so long (s).",
+    )
+    duplicate_rest_seconds: float = Field(
+        default=65.0, ge=0, description="The same, where SMSC called it a duplicate (s)."
+    )
+    unknown_kept_seconds: float = Field(
+        default=3600.0,
+        gt=0,
+        description="A result that tells nothing of the number is not bought again for so long (s).",
+    )
+    first_question_seconds: float = Field(
+        default=5.0, gt=0, description="Results that come later are asked for so long after the request (s)."
+    )
+    details_seconds: float = Field(
+        default=0.3, ge=0, description="The region is asked for so long after a callback told the rest (s)."
+    )
+    question_most_seconds: float = Field(
+        default=300.0, gt=0, description="The longest pause between two questions (s)."
+    )
+    second_ask_seconds: float = Field(
+        default=10.0, gt=0, description="Second question about a look-up that was not answered (s)."
+    )
+    late_ask_seconds: float = Field(
+        default=180.0,
+        gt=0,
+        description="Third question, not before so long after the request: only then it was not made (s).",
+    )
+    give_up_seconds: float = Field(
+        default=3600.0, gt=0, description="A result that has not come by then will not come (s)."
+    )
+    question_lease_seconds: float = Field(
+        default=30.0, gt=0, description="How long a question is one replica's (s)."
+    )
+    idle_seconds: float = Field(
+        default=1.0, gt=0, description="How often results that are due are looked for (s)."
+    )
+    measure_seconds: float = Field(default=15.0, gt=0, description="How often budgets are measured (s).")
+    login_pause_seconds: float = Field(
+        default=30.0, gt=0, description="First probe of an account whose login was refused (s)."
+    )
+    money_pause_seconds: float = Field(
+        default=60.0, gt=0, description="First probe of an account without money (s)."
+    )
+    login_window_seconds: float = Field(default=1800.0, gt=0, description="The window of wrong logins (s).")
+    blocked_seconds: tuple[float, ...] = Field(
+        default=(600.0, 1800.0),
+        description="No request leaves this egress after SMSC blocked it; the last repeats (s).",
+    )
+    bad_requests_most: int = Field(
+        default=50, ge=1, description="Bad requests in a row per egress; SMSC blocks at 100."
+    )
+    bad_requests_stop_seconds: float = Field(default=600.0, gt=0, description="How long to stop then (s).")
     stop_grace_seconds: float = Field(default=5.0, gt=0, description="Time to answer what is in hand (s).")

@@ -90,7 +90,7 @@ class Portal(Section):
 class PricesSection(Section):
     sms: Roubles | None = Field(default=None, description="Roubles a segment. Empty: no estimate.")
     viber: Roubles | None = Field(default=None, description="Roubles a Viber message. Empty: no estimate.")
-    hlr: Roubles | None = Field(default=None, description="Roubles a look-up. Empty: no estimate.")
+    hlr: Roubles | None = Field(default=None, description="Roubles a look-up. Empty: 0.50 is assumed.")
 
 
 class Smsc(Section):

@@ -20,8 +20,8 @@ from smsbridge.api.v1 import (
     status_pb2,
     status_pb2_grpc,
 )
-from smsbridge.core import delivery, errors, message
-from smsbridge.rpc import enums
+from smsbridge.core import delivery, errors, message, number
+from smsbridge.rpc import enums, facts
 from smsbridge.rpc import errors as rpc_errors
 
 Result = TypeVar("Result")
@@ -150,7 +150,7 @@ class HlrClient:
         request = hlr_pb2.GetPreferencesRequest(provider_uid=provider_uid, msisdns=msisdns)
         timeout = self._deadlines.preferences_seconds
         response = await _once("hlr", self._stub.GetPreferences, request, timeout=timeout)
-        found = ((msisdn, enums.CHANNEL.to_core(number)) for msisdn, number in response.preferences.items())
+        found = ((msisdn, enums.CHANNEL.to_core(word)) for msisdn, word in response.preferences.items())
         return {msisdn: channel for msisdn, channel in found if channel is not None}
 
     async def learn_channel(self, learned: Sequence[hlr_pb2.LearnedChannel]) -> None:
@@ -160,17 +160,58 @@ class HlrClient:
     async def record_results(
         self, results: Sequence[hlr_pb2.HlrResult], *, timeout_seconds: float | None = None
     ) -> None:
-        """Unimplemented where look-ups are not offered yet."""
+        """Unimplemented by an hlr role of an older version."""
         request = hlr_pb2.RecordResultsRequest(results=results)
         timeout = timeout_seconds or self._deadlines.write_seconds
         await _once("hlr", self._stub.RecordResults, request, timeout=timeout)
 
     async def lookup(
-        self, provider_uid: str, msisdns: Sequence[str], *, max_age_seconds: int = 0
-    ) -> Sequence[hlr_pb2.NumberFacts]:
-        """Costs money, so it is not repeated here."""
+        self,
+        provider_uid: str,
+        msisdns: Sequence[str],
+        *,
+        max_age_seconds: int = 0,
+        wait_seconds: float = 0.0,
+        timeout_seconds: float | None = None,
+    ) -> list[number.Facts]:
+        """What is known, one for each number, bought where it must be; `wait_seconds` for results.
+
+        Not repeated here, though a repeat buys nothing twice.
+        """
         request = hlr_pb2.LookupRequest(
+            provider_uid=provider_uid,
+            msisdns=msisdns,
+            max_age_seconds=max_age_seconds,
+            wait_ms=round(wait_seconds * 1000),
+        )
+        timeout = timeout_seconds or wait_seconds + self._deadlines.read_seconds
+        response = await _once("hlr", self._stub.Lookup, request, timeout=timeout)
+        return _facts(response.facts, msisdns)
+
+    async def describe(
+        self,
+        provider_uid: str,
+        msisdns: Sequence[str],
+        *,
+        max_age_seconds: int = 0,
+        timeout_seconds: float | None = None,
+    ) -> list[number.Facts]:
+        """The same without spending. Not repeated: a sender cannot wait."""
+        request = hlr_pb2.DescribeRequest(
             provider_uid=provider_uid, msisdns=msisdns, max_age_seconds=max_age_seconds
         )
-        response = await _once("hlr", self._stub.Lookup, request, timeout=self._deadlines.read_seconds)
-        return response.facts
+        timeout = timeout_seconds or self._deadlines.read_seconds
+        response = await _once("hlr", self._stub.Describe, request, timeout=timeout)
+        return _facts(response.facts, msisdns)
+
+    async def budgets(self, provider_uid: str = "") -> Sequence[hlr_pb2.BudgetDescription]:
+        request = hlr_pb2.BudgetRequest(provider_uid=provider_uid)
+        timeout = self._deadlines.read_seconds
+        response = await _repeated(lambda: _once("hlr", self._stub.Budget, request, timeout=timeout))
+        return response.budgets
+
+
+def _facts(found: Sequence[hlr_pb2.NumberFacts], msisdns: Sequence[str]) -> list[number.Facts]:
+    if [one.msisdn for one in found] != list(msisdns):
+        raise errors.Uncertain("hlr answered for other numbers than it was asked about")
+    return [facts.to_core(one) for one in found]

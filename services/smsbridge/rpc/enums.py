@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Generic, TypeVar
 
-from smsbridge.api.v1 import sender_pb2, types_pb2
-from smsbridge.core import delivery, errors, message
+from smsbridge.api.v1 import hlr_pb2, sender_pb2, types_pb2
+from smsbridge.core import delivery, errors, message, number
 
 Core = TypeVar("Core", bound=StrEnum)
 Number = TypeVar("Number", bound=int)
@@ -126,5 +126,25 @@ SUBMITTED = Table(
         Submitted.UNKNOWN_PROVIDER: sender_pb2.SUBMIT_RESULT_UNKNOWN_PROVIDER,
         Submitted.REFUSED: sender_pb2.SUBMIT_RESULT_REFUSED,
         Submitted.UNAVAILABLE: sender_pb2.SUBMIT_RESULT_UNAVAILABLE,
+    },
+)
+
+REACHABILITY = Table(
+    "reachability",
+    {
+        number.Reachability.ACTIVE: hlr_pb2.REACHABILITY_ACTIVE,
+        number.Reachability.UNAVAILABLE: hlr_pb2.REACHABILITY_UNAVAILABLE,
+        number.Reachability.ABSENT: hlr_pb2.REACHABILITY_ABSENT,
+        number.Reachability.UNKNOWN: hlr_pb2.REACHABILITY_UNKNOWN,
+    },
+)
+
+LOOKUP_STATE = Table(
+    "look-up state",
+    {
+        number.LookupState.KNOWN: hlr_pb2.LOOKUP_STATE_KNOWN,
+        number.LookupState.PENDING: hlr_pb2.LOOKUP_STATE_PENDING,
+        number.LookupState.REFUSED: hlr_pb2.LOOKUP_STATE_REFUSED,
+        number.LookupState.FAILED: hlr_pb2.LOOKUP_STATE_FAILED,
     },
 )

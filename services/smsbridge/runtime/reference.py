@@ -19,6 +19,7 @@ _TYPES = {
     "str": "text",
     "int": "whole number",
     "float": "number",
+    "Decimal": "decimal number",
     "bool": "true or false",
     "Path": "path",
     "SecretStr": "secret",

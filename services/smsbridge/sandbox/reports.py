@@ -46,6 +46,7 @@ class Ledger(Report):
     delivered_by: dict[str, int]
     by_status: dict[str, int]
     look_ups: int
+    looked_up_again: int  # look-ups of numbers that had been looked up before
     charged: Decimal
     balance: Decimal
     by_numbers_per_request: dict[int, int]

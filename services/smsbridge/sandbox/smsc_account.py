@@ -51,7 +51,7 @@ class Totals:
     max_simultaneous: int = 0
     accepted_requests: int = 0
     refused_numbers: int = 0
-    look_ups: int = 0
+    look_ups: Counter[str] = field(default_factory=Counter)  # by number
     numbers_per_request: Counter[int] = field(default_factory=Counter)
     charged: Decimal = Decimal(0)
 
@@ -135,7 +135,8 @@ class Account:
             by_channel=dict(Counter(m.kind.value for m in sent)),
             delivered_by=dict(Counter(channel for m in sent if (channel := delivered_by(m, self.profile)))),
             by_status=dict(Counter(str(m.status) for m in sent)),
-            look_ups=totals.look_ups,
+            look_ups=totals.look_ups.total(),
+            looked_up_again=sum(count - 1 for count in totals.look_ups.values()),
             charged=totals.charged,
             balance=self.balance,
             by_numbers_per_request=dict(totals.numbers_per_request),

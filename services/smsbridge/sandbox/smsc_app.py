@@ -140,7 +140,7 @@ class Smsc:
             "balance": lambda: smsc_queries.balance(account, call, now),
             "info": lambda: smsc_queries.info(account, call, now),
             "senders": lambda: smsc_queries.senders(account, call),
-            "hlr": lambda: smsc_queries.hlr(account, call),
+            "hlr": lambda: self._hlr(account, call),
         }
         return queries[call.script]()
 
@@ -154,6 +154,10 @@ class Smsc:
         if listed and account.faults.pick(_MISSING, call=call.script) is not None:
             listed.pop()
         return answer
+
+    def _hlr(self, account: Account, call: Call) -> Answer:
+        no_money = account.faults.pick(_NO_MONEY, call=call.script) is not None
+        return smsc_queries.hlr(account, call, no_money=no_money)
 
 
 def _note(account: Account, call: Call) -> None:

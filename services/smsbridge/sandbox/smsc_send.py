@@ -138,7 +138,7 @@ def _count(account: Account, order: Order, smsc_id: int | str, now: float, accep
     totals = account.totals
     totals.accepted_requests += 1
     if order.kind is phones.Kind.HLR:
-        totals.look_ups += len(accepted)
+        totals.look_ups.update(message.phone for message in accepted)
         return
     totals.numbers_per_request[len(order.parts)] += 1
     sent = reports.Sent(

@@ -10,6 +10,9 @@ smsbridge_uncertain_batches{namespace,provider}
 smsbridge_uncertain_settled_total{namespace,provider,how}          adopted | repeated | split | held
 smsbridge_account_paused{namespace,provider,reason}                paused | login | money | blocked |
                                                                    bad_requests
+smsbridge_left_out_total{namespace,provider,reason}                messages that a look-up kept from sending
+smsbridge_saved_roubles_total{namespace,provider}                  what these would have cost
+smsbridge_unchecked_total{namespace,provider,why}                  sent though a look-up was wanted
 smsbridge_store_memory_ratio                                       of maxmemory; 0.8 stops sending
 smsbridge_loop_errors_total{loop}
 
@@ -76,6 +79,24 @@ class SenderMetrics:
             "smsbridge_account_paused",
             "1 while the provider's account is paused for the reason.",
             (*_PROVIDER, "reason"),
+            registry=registry,
+        )
+        self.left_out = Counter(
+            "smsbridge_left_out",
+            "Messages that were not sent because of what a look-up told.",
+            (*_PROVIDER, "reason"),
+            registry=registry,
+        )
+        self.saved = Counter(
+            "smsbridge_saved_roubles",
+            "What messages that were left out would have cost, by the provider's price list.",
+            _PROVIDER,
+            registry=registry,
+        )
+        self.unchecked = Counter(
+            "smsbridge_unchecked",
+            "Messages that were sent without the look-up that was wanted.",
+            (*_PROVIDER, "why"),
             registry=registry,
         )
         self.memory = Gauge(

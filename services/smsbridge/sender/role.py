@@ -10,9 +10,10 @@ from smsbridge.api.v1 import sender_pb2, sender_pb2_grpc
 from smsbridge.core import errors
 from smsbridge.core.message import Lane
 from smsbridge.core.provider import Provider
+from smsbridge.provisioning import sections
 from smsbridge.rpc import clients
 from smsbridge.runtime import rpc, tasks
-from smsbridge.sender import care, pump, reconcile, sending, service, servicer, upkeep
+from smsbridge.sender import care, checking, pump, reconcile, sending, service, servicer, upkeep
 from smsbridge.sender.metrics import SenderMetrics
 from smsbridge.sender.settings import SenderSettings
 from smsbridge.smsc import account as smsc_account
@@ -55,12 +56,20 @@ class Role:
             egress=store_egress.Egress(store, window_seconds=settings.login_window_seconds),
             client=client,
         )
+        numbers = clients.HlrClient(self._channels[1])
         self._sending = sending.Sending(
             settings,
             outbox_=self._outbox,
             accounts=self._accounts,
             client=client,
-            preferences=clients.HlrClient(self._channels[1]),
+            preferences=numbers,
+            checking_=checking.Checking(
+                settings,
+                outbox_=self._outbox,
+                numbers=numbers,
+                rules=lambda uid: sections.hlr(registry.entry(uid)),
+                metrics=self._metrics,
+            ),
             care=self._care,
             metrics=self._metrics,
         )

@@ -1,4 +1,4 @@
-"""One batch from claim to outcome: holds, preferences, intent, POST, outcome. Guarantees 4 to 6.
+"""One batch from claim to outcome: look-ups, preferences, holds, intent, POST, outcome. Guarantees 4 to 6.
 
 Everything that can be decided without the network or the store is decided in `effects` and `intake`.
 """
@@ -16,7 +16,7 @@ from ulid import ULID
 from smsbridge.core import cascade, errors
 from smsbridge.core.message import Channel, Lane
 from smsbridge.core.provider import Provider
-from smsbridge.sender import effects, intake, refit
+from smsbridge.sender import checking, effects, intake, refit
 from smsbridge.sender.care import AccountCare
 from smsbridge.sender.metrics import SenderMetrics
 from smsbridge.sender.settings import SenderSettings
@@ -53,6 +53,7 @@ class Sending:
         accounts: store_account.Accounts,
         client: SmscClient,
         preferences: Preferences,
+        checking_: checking.Checking,
         care: AccountCare,
         metrics: SenderMetrics,
         monotonic: Callable[[], float] = time.monotonic,
@@ -62,6 +63,7 @@ class Sending:
         self._accounts = accounts
         self._client = client
         self._preferences = preferences
+        self._checking = checking_
         self._care = care
         self._metrics = metrics
         self._monotonic = monotonic
@@ -70,6 +72,7 @@ class Sending:
         """Takes a claimed batch to its outcome. What fails before the POST leaves it to its lease's end."""
         account = smsc_account.of(provider.account)
         left = await self._release(provider, claim, refit.moves(provider, claim))
+        left = await self._checking.check(provider, left)
         left = await self._without_preferring_sms(provider, left)
         left = await self._without_held_pairs(provider, account, left)
         if not left.members:

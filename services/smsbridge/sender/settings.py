@@ -24,6 +24,12 @@ class SenderSettings(BaseModel):
     preference_timeout_seconds: float = Field(
         0.2, description="Without hlr's answer by then, preferred channels count as unknown (s)."
     )
+    lookup_most_seconds: float = Field(
+        120.0,
+        description="With `hlr.beforeSend: always`: a bulk message whose number is still being looked up "
+        "after so long is sent as if nobody had asked (s).",
+    )
+    lookup_away_seconds: float = Field(5.0, description="The same, where hlr does not answer at all (s).")
     second_ask_seconds: float = Field(
         10.0, description="Second question about an uncertain batch, after the first (s)."
     )

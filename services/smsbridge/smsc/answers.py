@@ -72,6 +72,16 @@ class Unknown:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class LookedUp:
+    """What hlr.php of profile guide said of its one number; `code` is read by `lookup_codes.read`."""
+
+    code: int
+    carrier: str = ""
+    region: str = ""
+
+
+LookupAnswer = LookedUp | Rejected | Unsent | Unknown
 SendAnswer = Accepted | Rejected | Unsent | Unknown
 
 

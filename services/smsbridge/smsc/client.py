@@ -55,6 +55,29 @@ class SmscClient:
         nothing is written and the answer is `Unsent("aborted")`. Over all hosts it takes
         `total_timeout_seconds` at most.
         """
+        text = await self._post_once(account, "send", body, before_first_byte=before_first_byte)
+        if not isinstance(text, str):
+            return text
+        return reading.read_send(account.profile, text, wire.numbers_in(body))
+
+    async def look_up(
+        self, account: Account, body: bytes, *, before_first_byte: Callable[[], None] | None = None
+    ) -> answers.LookupAnswer:
+        """Posts a form made by `wire.encode_lookup` to hlr.php. Profile guide only; in profile http a look-up
+        is a send. Never raises, and `before_first_byte` is, as with `send`.
+        """
+        text = await self._post_once(account, "hlr", body, before_first_byte=before_first_byte)
+        return reading.read_lookup(text) if isinstance(text, str) else text
+
+    async def _post_once(
+        self,
+        account: Account,
+        script: str,
+        body: bytes,
+        *,
+        before_first_byte: Callable[[], None] | None,
+    ) -> str | answers.Unsent | answers.Unknown:
+        """The text of the answer to what must not be posted twice."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._settings.total_timeout_seconds
         form = wire.with_credentials(account, body)
@@ -62,7 +85,7 @@ class SmscClient:
         for base_url in self._hosts(account):
             try:
                 raw = await self._transport.post(
-                    account.url("send", base_url=base_url),
+                    account.url(script, base_url=base_url),
                     form,
                     timeout_seconds=max(0.0, deadline - loop.time()),
                     before_first_byte=before_first_byte,
@@ -75,7 +98,7 @@ class SmscClient:
                 if reason == "aborted" or loop.time() >= deadline:
                     break
             else:
-                return reading.read_send(account.profile, values.decode(raw), wire.numbers_in(body))
+                return values.decode(raw)
         return answers.Unsent(reason)
 
     async def status(
@@ -99,6 +122,11 @@ class SmscClient:
     async def cost(self, account: Account, *, msisdn: str, text: str) -> Decimal:
         """The price of one SMS, in roubles; nothing is sent. Profile http only. Raises as `status` does."""
         form = wire.encode_cost(account, phone=msisdn, text=text)
+        return reading.read_cost(await self._ask(account, "send", form))
+
+    async def lookup_cost(self, account: Account, *, msisdn: str) -> Decimal:
+        """The price of one look-up, in roubles; none is made. Profile http only. Raises as `status` does."""
+        form = wire.encode_lookup_cost(account, phone=msisdn)
         return reading.read_cost(await self._ask(account, "send", form))
 
     def _hosts(self, account: Account) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ _FAILED = frozenset({AttemptState.UNDELIVERED, AttemptState.FAILED, AttemptState
 _NO_FAILURE = frozenset({0, err_codes.TEST_MODE, err_codes.NO_STATUS})
 _NOT_EXTRA = frozenset({"status", "err", "last_date", "last_timestamp", "id", "phone", "cost", "message"})
 _MAX_TEXT = 200  # of SMSC's error texts, which are a few words
+_MAX_FACT = 100  # of a carrier's or a region's name
 _LOCAL_DIGITS = 10  # 8 999 123-45-67 and 7 999 123-45-67 are one number
 
 
@@ -63,6 +64,24 @@ def read_statuses(text: str, pairs: Sequence[tuple[str, str]]) -> list[answers.S
     except KeyError:
         raise errors.SmscAway("short") from None
     return [replace(answer, msisdn=phone) for answer, (_, phone) in zip(found, pairs, strict=True)]
+
+
+def read_lookup(text: str) -> answers.LookupAnswer:
+    """What hlr.php said. Its error shapes are those of send.php (1.5)."""
+    body = values.from_json(text)
+    if rejected := _rejection(text, body):
+        return rejected
+    items = values.records(body) if isinstance(body, list) else [body]
+    code = values.whole(items[0].get("status")) if len(items) == 1 and isinstance(items[0], dict) else None
+    if code is None:
+        return answers.Unknown(unreadable(text))
+    return answers.LookedUp(code, carrier=told(items[0], "operator"), region=told(items[0], "region"))
+
+
+def told(fields: Mapping[str, Any], name: str) -> str:
+    """A field of a look-up; a blank or a lone dot means that SMSC has no data (4.1)."""
+    text = values.text_of(fields.get(name)).strip()[:_MAX_FACT]
+    return "" if text == "." else text
 
 
 def read_balance(text: str) -> answers.Balance:

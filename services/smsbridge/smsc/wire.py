@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from urllib.parse import parse_qsl, urlencode
 
 from smsbridge.core import errors
+from smsbridge.core.message import Channel
 from smsbridge.core.provider import Profile
 from smsbridge.smsc import wire_guide, wire_http
 from smsbridge.smsc.account import Account
@@ -20,6 +21,8 @@ __all__ = [
     "encode",
     "encode_balance",
     "encode_cost",
+    "encode_lookup",
+    "encode_lookup_cost",
     "encode_status",
     "numbers_in",
     "with_credentials",
@@ -69,6 +72,27 @@ def encode_cost(account: Account, *, phone: str, text: str) -> bytes:
     if account.profile is not Profile.HTTP:
         raise errors.InputError("profile guide has no price question", field="api")
     return _form(wire_http.cost_fields(phone=phone, text=text, sender_id=account.sender_id))
+
+
+def encode_lookup(account: Account, *, client_id: str, phones: Sequence[str]) -> bytes:
+    """The form of one look-up, without credentials: hlr.php of profile guide takes one number and no id,
+    send.php of profile http up to 100 under `client_id`.
+
+    Raises `InputError` for what would make a request that SMSC misreads.
+    """
+    SendRequest(client_id, tuple((phone, "") for phone in phones), Channel.SMS).check()
+    if account.profile is Profile.HTTP:
+        return _form(wire_http.lookup_fields(client_id=client_id, phones=phones))
+    if len(phones) > 1:
+        raise errors.InputError("profile guide looks one number up at a time", field="phones")
+    return _form(wire_guide.lookup_fields(phones[0]))
+
+
+def encode_lookup_cost(account: Account, *, phone: str) -> bytes:
+    """As `encode_cost`, for one look-up."""
+    if account.profile is not Profile.HTTP:
+        raise errors.InputError("profile guide has no price question", field="api")
+    return _form(wire_http.lookup_cost_fields(phone=phone))
 
 
 def numbers_in(body: bytes) -> tuple[str, ...]:

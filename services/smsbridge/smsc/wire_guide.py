@@ -27,6 +27,11 @@ def send_fields(request: requests.SendRequest, *, sender_id: str) -> list[tuple[
     return fields + _channel_fields(request)
 
 
+def lookup_fields(phone: str) -> list[tuple[str, str]]:
+    """The form of hlr.php: one number, answered at once. It knows no id of ours."""
+    return [("phones", phone), ("fmt", "3"), ("charset", "utf-8")]
+
+
 def _channel_fields(request: requests.SendRequest) -> list[tuple[str, str]]:
     if request.channel is not message.Channel.VIBER:
         if request.fallback_seconds is not None:

@@ -5,6 +5,7 @@ sends and adds price and balance to the answer. Pure functions.
 """
 
 import math
+from collections.abc import Sequence
 
 from smsbridge.core import errors, message
 from smsbridge.smsc import request as requests
@@ -37,6 +38,24 @@ def cost_fields(*, phone: str, text: str, sender_id: str) -> list[tuple[str, str
     """The form of a price question: `cost=1` sends nothing."""
     fields = [("cost", "1"), ("phones", phone), ("mes", text), ("fmt", "3"), ("charset", "utf-8")]
     return [*fields, ("sender", sender_id)] if sender_id else fields
+
+
+def lookup_fields(*, client_id: str, phones: Sequence[str]) -> list[tuple[str, str]]:
+    """The form of a look-up: a send without a text, whose results come later (4.1)."""
+    return [
+        ("id", client_id),
+        ("phones", ",".join(phones)),
+        ("hlr", "1"),
+        ("fmt", "3"),
+        ("op", "1"),
+        ("charset", "utf-8"),
+        ("cost", "3"),
+    ]
+
+
+def lookup_cost_fields(*, phone: str) -> list[tuple[str, str]]:
+    """The form of the price question of a look-up."""
+    return [("cost", "1"), ("phones", phone), ("hlr", "1"), ("fmt", "3"), ("charset", "utf-8")]
 
 
 def valid(seconds: int) -> str:

@@ -64,6 +64,12 @@ local function usable(mid, k, v)
   return true
 end
 
+-- For how long a message has waited for a look-up; -1 where that was decided.
+local function looked(lk)
+  if not lk then return nil end
+  return num(lk) < 0 and -1 or at - num(lk)
+end
+
 local function choose(gid, gi)
   local key = T .. 'g:' .. gid
   local limit = math.min(most, num(gi.max))
@@ -75,13 +81,13 @@ local function choose(gid, gi)
     for _, ref in ipairs(refs) do
       if #members >= limit then break end
       local mid, k = split_ref(ref)
-      local v = redis.call('HMGET', T .. 'm:' .. mid, 'to', 'exp', 'a' .. k .. ':st', 'th', 'na')
+      local v = redis.call('HMGET', T .. 'm:' .. mid, 'to', 'exp', 'a' .. k .. ':st', 'th', 'na', 'lk')
       if not usable(mid, k, v) then
         redis.call('ZREM', key, ref)
         gone = gone + 1
       elseif not seen[v[1]] then
         seen[v[1]] = true
-        members[#members + 1] = { ref = ref, to = v[1], th = v[4] }
+        members[#members + 1] = { ref = ref, to = v[1], th = v[4], lw = looked(v[6]) }
         redis.call('ZREM', key, ref)
         gone = gone + 1
       end

@@ -73,6 +73,7 @@ class Member:
     ref: str  # MID|attempt
     msisdn: str
     text: str
+    looked_ms: int = 0  # how long it has waited for a look-up of its number; -1 once it does no more
 
     @property
     def message_id(self) -> str:
@@ -154,7 +155,7 @@ class Outbox:
             return _next_ms(answer)
         found = answer["batch"]
         texts = found["texts"] or {}
-        members = tuple(Member(m["ref"], m["to"], texts[m["th"]]) for m in found["members"])
+        members = tuple(Member(m["ref"], m["to"], texts[m["th"]], m.get("lw") or 0) for m in found["members"])
         return Claim(found["client_id"], owner, Group(**found["group"]), members, bool(found.get("split")))
 
     async def peek(self, uid: str, lane: str, *, settle_ms: int = 0) -> int:
@@ -171,6 +172,25 @@ class Outbox:
     async def release(self, uid: str, claim: Claim, moves: Sequence[dict[str, Any]]) -> bool:
         """False where the batch was no longer ours."""
         answer = await self._run("release", uid, claim.client_id, claim.owner, scripts.encode(list(moves)))
+        return "refused" not in answer
+
+    async def checked(
+        self,
+        uid: str,
+        claim: Claim,
+        *,
+        left_out: Sequence[dict[str, str]],
+        unchecked: Sequence[dict[str, str]],
+    ) -> bool:
+        """What look-ups mean for members. False where the batch was no longer ours."""
+        answer = await self._run(
+            "checked",
+            uid,
+            claim.client_id,
+            claim.owner,
+            scripts.encode(list(left_out)),
+            scripts.encode(list(unchecked)),
+        )
         return "refused" not in answer
 
     async def intend(

@@ -4,6 +4,7 @@
 -- milliseconds of the store's clock. Constants in capitals are put in front by store/scripts.py.
 --
 --   m:MID    hash, the message: to th org lane rep tok route legs rule doc trace st rs acc exp na nx
+--            lk (since when it waits for a look-up of its number, -1 once it does no more)
 --            pv (version of what the portal should show) pd (what it was told last) pq ("1" once it was told queued)
 --            aK:FIELD of attempt K: ch st rk gid gi cid sid own prof acct nat at close cnt cost est rs by fin rd
 --   h:MID    list, its story: JSON of {at, what, ...}, at most 50

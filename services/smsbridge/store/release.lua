@@ -1,6 +1,6 @@
 -- provider tag
 -- Some or all members of a batch that has no intent leave it. ARGV: client id, owner, JSON list of
--- {ref, delay_ms, why} to put back, or {ref, gid, gi, ch, why} to enter another group, with {legs, nx} where
+-- {ref, delay_ms, why} to put back ({looking = true}: it waits for a look-up of its number), or {ref, gid, gi, ch, why} to enter another group, with {legs, nx} where
 -- the message's legs change with it.
 -- Answers {left = how many stay}, or {refused = true} where the batch is no longer the owner's.
 local cid, owner, moves = ARGV[1], ARGV[2], cjson.decode(ARGV[3])
@@ -23,6 +23,7 @@ for _, member in ipairs(members) do
       if m.legs then redis.call('HSET', T .. 'm:' .. mid, 'legs', m.legs, 'nx', m.nx) end
       event(mid, 'rerouted', { channel = m.ch, why = m.why })
     end
+    if m.looking then redis.call('HSETNX', T .. 'm:' .. mid, 'lk', string.format('%d', now())) end
     back(mid, k, m.delay_ms or 0, m.why)
   end
 end

@@ -98,6 +98,8 @@ def _hlr(parts: Parts) -> process.Role:
         store=parts.store,
         keyring=parts.keyring,
         registry=parts.registry,
+        limits=parts.settings.account,
+        client=SmscClient(parts.settings.smsc.client()),
         metrics=parts.metrics,
     )
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from smsbridge.api.v1 import types_pb2 as smsbridge_dot_api_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1asmsbridge/api/v1/hlr.proto\x12\x10smsbridge.api.v1\x1a\x1csmsbridge/api/v1/types.proto\">\n\x15GetPreferencesRequest\x12\x14\n\x0cprovider_uid\x18\x01 \x01(\t\x12\x0f\n\x07msisdns\x18\x02 \x03(\t\"\xb7\x01\n\x16GetPreferencesResponse\x12N\n\x0bpreferences\x18\x01 \x03(\x0b\x32\x39.smsbridge.api.v1.GetPreferencesResponse.PreferencesEntry\x1aM\n\x10PreferencesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0e\x32\x19.smsbridge.api.v1.Channel:\x02\x38\x01\"y\n\x0eLearnedChannel\x12\x14\n\x0cprovider_uid\x18\x01 \x01(\t\x12\x0e\n\x06msisdn\x18\x02 \x01(\t\x12*\n\x07\x63hannel\x18\x03 \x01(\x0e\x32\x19.smsbridge.api.v1.Channel\x12\x15\n\rlearned_at_ms\x18\x04 \x01(\x03\"H\n\x13LearnChannelRequest\x12\x31\n\x07learned\x18\x01 \x03(\x0b\x32 .smsbridge.api.v1.LearnedChannel\"\x16\n\x14LearnChannelResponse\"\xcd\x01\n\tHlrResult\x12\x13\n\x0b\x61\x63\x63ount_key\x18\x01 \x01(\t\x12\x0f\n\x07smsc_id\x18\x02 \x01(\t\x12\x0e\n\x06msisdn\x18\x03 \x01(\t\x12\x0c\n\x04\x63ode\x18\x04 \x01(\x05\x12\x0b\n\x03\x65rr\x18\x05 \x01(\x05\x12\n\n\x02ts\x18\x06 \x01(\x03\x12\x35\n\x05\x65xtra\x18\x07 \x03(\x0b\x32&.smsbridge.api.v1.HlrResult.ExtraEntry\x1a,\n\nExtraEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"D\n\x14RecordResultsRequest\x12,\n\x07results\x18\x01 \x03(\x0b\x32\x1b.smsbridge.api.v1.HlrResult\"\x17\n\x15RecordResultsResponse\"O\n\rLookupRequest\x12\x14\n\x0cprovider_uid\x18\x01 \x01(\t\x12\x0f\n\x07msisdns\x18\x02 \x03(\t\x12\x17\n\x0fmax_age_seconds\x18\x03 \x01(\x03\"\x8b\x01\n\x0bNumberFacts\x12\x0e\n\x06msisdn\x18\x01 \x01(\t\x12\x34\n\x0creachability\x18\x02 \x01(\x0e\x32\x1e.smsbridge.api.v1.Reachability\x12\x0f\n\x07\x63\x61rrier\x18\x03 \x01(\t\x12\x0e\n\x06region\x18\x04 \x01(\t\x12\x15\n\rchecked_at_ms\x18\x05 \x01(\x03\">\n\x0eLookupResponse\x12,\n\x05\x66\x61\x63ts\x18\x01 \x03(\x0b\x32\x1d.smsbridge.api.v1.NumberFacts*\x96\x01\n\x0cReachability\x12\x1c\n\x18REACHABILITY_UNSPECIFIED\x10\x00\x12\x17\n\x13REACHABILITY_ACTIVE\x10\x01\x12\x1c\n\x18REACHABILITY_UNAVAILABLE\x10\x02\x12\x17\n\x13REACHABILITY_ABSENT\x10\x03\x12\x18\n\x14REACHABILITY_UNKNOWN\x10\x04\x32\xff\x02\n\nHlrService\x12\x63\n\x0eGetPreferences\x12\'.smsbridge.api.v1.GetPreferencesRequest\x1a(.smsbridge.api.v1.GetPreferencesResponse\x12]\n\x0cLearnChannel\x12%.smsbridge.api.v1.LearnChannelRequest\x1a&.smsbridge.api.v1.LearnChannelResponse\x12`\n\rRecordResults\x12&.smsbridge.api.v1.RecordResultsRequest\x1a\'.smsbridge.api.v1.RecordResultsResponse\x12K\n\x06Lookup\x12\x1f.smsbridge.api.v1.LookupRequest\x1a .smsbridge.api.v1.LookupResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1asmsbridge/api/v1/hlr.proto\x12\x10smsbridge.api.v1\x1a\x1csmsbridge/api/v1/types.proto\">\n\x15GetPreferencesRequest\x12\x14\n\x0cprovider_uid\x18\x01 \x01(\t\x12\x0f\n\x07msisdns\x18\x02 \x03(\t\"\xb7\x01\n\x16GetPreferencesResponse\x12N\n\x0bpreferences\x18\x01 \x03(\x0b\x32\x39.smsbridge.api.v1.GetPreferencesResponse.PreferencesEntry\x1aM\n\x10PreferencesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0e\x32\x19.smsbridge.api.v1.Channel:\x02\x38\x01\"y\n\x0eLearnedChannel\x12\x14\n\x0cprovider_uid\x18\x01 \x01(\t\x12\x0e\n\x06msisdn\x18\x02 \x01(\t\x12*\n\x07\x63hannel\x18\x03 \x01(\x0e\x32\x19.smsbridge.api.v1.Channel\x12\x15\n\rlearned_at_ms\x18\x04 \x01(\x03\"H\n\x13LearnChannelRequest\x12\x31\n\x07learned\x18\x01 \x03(\x0b\x32 .smsbridge.api.v1.LearnedChannel\"\x16\n\x14LearnChannelResponse\"\xcd\x01\n\tHlrResult\x12\x13\n\x0b\x61\x63\x63ount_key\x18\x01 \x01(\t\x12\x0f\n\x07smsc_id\x18\x02 \x01(\t\x12\x0e\n\x06msisdn\x18\x03 \x01(\t\x12\x0c\n\x04\x63ode\x18\x04 \x01(\x05\x12\x0b\n\x03\x65rr\x18\x05 \x01(\x05\x12\n\n\x02ts\x18\x06 \x01(\x03\x12\x35\n\x05\x65xtra\x18\x07 \x03(\x0b\x32&.smsbridge.api.v1.HlrResult.ExtraEntry\x1a,\n\nExtraEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"D\n\x14RecordResultsRequest\x12,\n\x07results\x18\x01 \x03(\x0b\x32\x1b.smsbridge.api.v1.HlrResult\"\x17\n\x15RecordResultsResponse\"`\n\rLookupRequest\x12\x14\n\x0cprovider_uid\x18\x01 \x01(\t\x12\x0f\n\x07msisdns\x18\x02 \x03(\t\x12\x17\n\x0fmax_age_seconds\x18\x03 \x01(\x03\x12\x0f\n\x07wait_ms\x18\x04 \x01(\x03\"\xff\x01\n\x0bNumberFacts\x12\x0e\n\x06msisdn\x18\x01 \x01(\t\x12\x34\n\x0creachability\x18\x02 \x01(\x0e\x32\x1e.smsbridge.api.v1.Reachability\x12\x0f\n\x07\x63\x61rrier\x18\x03 \x01(\t\x12\x0e\n\x06region\x18\x04 \x01(\t\x12\x15\n\rchecked_at_ms\x18\x05 \x01(\x03\x12,\n\x05state\x18\x06 \x01(\x0e\x32\x1d.smsbridge.api.v1.LookupState\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\x0e\n\x06\x62ought\x18\x08 \x01(\x08\x12\x0c\n\x04\x63ost\x18\t \x01(\t\x12\x16\n\x0e\x63ost_estimated\x18\n \x01(\x08\">\n\x0eLookupResponse\x12,\n\x05\x66\x61\x63ts\x18\x01 \x03(\x0b\x32\x1d.smsbridge.api.v1.NumberFacts\"Q\n\x0f\x44\x65scribeRequest\x12\x14\n\x0cprovider_uid\x18\x01 \x01(\t\x12\x0f\n\x07msisdns\x18\x02 \x03(\t\x12\x17\n\x0fmax_age_seconds\x18\x03 \x01(\x03\"@\n\x10\x44\x65scribeResponse\x12,\n\x05\x66\x61\x63ts\x18\x01 \x03(\x0b\x32\x1d.smsbridge.api.v1.NumberFacts\"%\n\rBudgetRequest\x12\x14\n\x0cprovider_uid\x18\x01 \x01(\t\"\x8d\x01\n\x11\x42udgetDescription\x12\x14\n\x0cprovider_uid\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\r\n\x05\x64\x61ily\x18\x04 \x01(\t\x12\r\n\x05spent\x18\x05 \x01(\t\x12\x11\n\testimated\x18\x06 \x01(\t\x12\x10\n\x08reserved\x18\x07 \x01(\t\"F\n\x0e\x42udgetResponse\x12\x34\n\x07\x62udgets\x18\x01 \x03(\x0b\x32#.smsbridge.api.v1.BudgetDescription*\x96\x01\n\x0cReachability\x12\x1c\n\x18REACHABILITY_UNSPECIFIED\x10\x00\x12\x17\n\x13REACHABILITY_ACTIVE\x10\x01\x12\x1c\n\x18REACHABILITY_UNAVAILABLE\x10\x02\x12\x17\n\x13REACHABILITY_ABSENT\x10\x03\x12\x18\n\x14REACHABILITY_UNKNOWN\x10\x04*\x90\x01\n\x0bLookupState\x12\x1c\n\x18LOOKUP_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12LOOKUP_STATE_KNOWN\x10\x01\x12\x18\n\x14LOOKUP_STATE_PENDING\x10\x02\x12\x18\n\x14LOOKUP_STATE_REFUSED\x10\x03\x12\x17\n\x13LOOKUP_STATE_FAILED\x10\x04\x32\x9f\x04\n\nHlrService\x12\x63\n\x0eGetPreferences\x12\'.smsbridge.api.v1.GetPreferencesRequest\x1a(.smsbridge.api.v1.GetPreferencesResponse\x12]\n\x0cLearnChannel\x12%.smsbridge.api.v1.LearnChannelRequest\x1a&.smsbridge.api.v1.LearnChannelResponse\x12`\n\rRecordResults\x12&.smsbridge.api.v1.RecordResultsRequest\x1a\'.smsbridge.api.v1.RecordResultsResponse\x12K\n\x06Lookup\x12\x1f.smsbridge.api.v1.LookupRequest\x1a .smsbridge.api.v1.LookupResponse\x12Q\n\x08\x44\x65scribe\x12!.smsbridge.api.v1.DescribeRequest\x1a\".smsbridge.api.v1.DescribeResponse\x12K\n\x06\x42udget\x12\x1f.smsbridge.api.v1.BudgetRequest\x1a .smsbridge.api.v1.BudgetResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,8 +36,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETPREFERENCESRESPONSE_PREFERENCESENTRY']._serialized_options = b'8\001'
   _globals['_HLRRESULT_EXTRAENTRY']._loaded_options = None
   _globals['_HLRRESULT_EXTRAENTRY']._serialized_options = b'8\001'
-  _globals['_REACHABILITY']._serialized_start=1140
-  _globals['_REACHABILITY']._serialized_end=1290
+  _globals['_REACHABILITY']._serialized_start=1677
+  _globals['_REACHABILITY']._serialized_end=1827
+  _globals['_LOOKUPSTATE']._serialized_start=1830
+  _globals['_LOOKUPSTATE']._serialized_end=1974
   _globals['_GETPREFERENCESREQUEST']._serialized_start=78
   _globals['_GETPREFERENCESREQUEST']._serialized_end=140
   _globals['_GETPREFERENCESRESPONSE']._serialized_start=143
@@ -59,11 +61,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RECORDRESULTSRESPONSE']._serialized_start=827
   _globals['_RECORDRESULTSRESPONSE']._serialized_end=850
   _globals['_LOOKUPREQUEST']._serialized_start=852
-  _globals['_LOOKUPREQUEST']._serialized_end=931
-  _globals['_NUMBERFACTS']._serialized_start=934
-  _globals['_NUMBERFACTS']._serialized_end=1073
-  _globals['_LOOKUPRESPONSE']._serialized_start=1075
-  _globals['_LOOKUPRESPONSE']._serialized_end=1137
-  _globals['_HLRSERVICE']._serialized_start=1293
-  _globals['_HLRSERVICE']._serialized_end=1676
+  _globals['_LOOKUPREQUEST']._serialized_end=948
+  _globals['_NUMBERFACTS']._serialized_start=951
+  _globals['_NUMBERFACTS']._serialized_end=1206
+  _globals['_LOOKUPRESPONSE']._serialized_start=1208
+  _globals['_LOOKUPRESPONSE']._serialized_end=1270
+  _globals['_DESCRIBEREQUEST']._serialized_start=1272
+  _globals['_DESCRIBEREQUEST']._serialized_end=1353
+  _globals['_DESCRIBERESPONSE']._serialized_start=1355
+  _globals['_DESCRIBERESPONSE']._serialized_end=1419
+  _globals['_BUDGETREQUEST']._serialized_start=1421
+  _globals['_BUDGETREQUEST']._serialized_end=1458
+  _globals['_BUDGETDESCRIPTION']._serialized_start=1461
+  _globals['_BUDGETDESCRIPTION']._serialized_end=1602
+  _globals['_BUDGETRESPONSE']._serialized_start=1604
+  _globals['_BUDGETRESPONSE']._serialized_end=1674
+  _globals['_HLRSERVICE']._serialized_start=1977
+  _globals['_HLRSERVICE']._serialized_end=2520
 # @@protoc_insertion_point(module_scope)

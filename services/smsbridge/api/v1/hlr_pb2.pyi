@@ -41,6 +41,39 @@ REACHABILITY_ABSENT: Reachability.ValueType  # 3
 REACHABILITY_UNKNOWN: Reachability.ValueType  # 4
 Global___Reachability: _TypeAlias = Reachability  # noqa: Y015
 
+class _LookupState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LookupStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LookupState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LOOKUP_STATE_UNSPECIFIED: _LookupState.ValueType  # 0
+    LOOKUP_STATE_KNOWN: _LookupState.ValueType  # 1
+    """The facts are fresh enough."""
+    LOOKUP_STATE_PENDING: _LookupState.ValueType  # 2
+    """It is being looked up, or will be; ask again."""
+    LOOKUP_STATE_REFUSED: _LookupState.ValueType  # 3
+    """It is not looked up: `reason` says why (budget, removed, not_known, no_turn,
+    store_away, or why the account is stopped).
+    """
+    LOOKUP_STATE_FAILED: _LookupState.ValueType  # 4
+    """It was looked up, or tried to be, and brought nothing: `reason` says why."""
+
+class LookupState(_LookupState, metaclass=_LookupStateEnumTypeWrapper): ...
+
+LOOKUP_STATE_UNSPECIFIED: LookupState.ValueType  # 0
+LOOKUP_STATE_KNOWN: LookupState.ValueType  # 1
+"""The facts are fresh enough."""
+LOOKUP_STATE_PENDING: LookupState.ValueType  # 2
+"""It is being looked up, or will be; ask again."""
+LOOKUP_STATE_REFUSED: LookupState.ValueType  # 3
+"""It is not looked up: `reason` says why (budget, removed, not_known, no_turn,
+store_away, or why the account is stopped).
+"""
+LOOKUP_STATE_FAILED: LookupState.ValueType  # 4
+"""It was looked up, or tried to be, and brought nothing: `reason` says why."""
+Global___LookupState: _TypeAlias = LookupState  # noqa: Y015
+
 @_typing.final
 class GetPreferencesRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -271,9 +304,12 @@ class LookupRequest(_message.Message):
     PROVIDER_UID_FIELD_NUMBER: _builtins.int
     MSISDNS_FIELD_NUMBER: _builtins.int
     MAX_AGE_SECONDS_FIELD_NUMBER: _builtins.int
+    WAIT_MS_FIELD_NUMBER: _builtins.int
     provider_uid: _builtins.str
     max_age_seconds: _builtins.int
-    """Freshest allowed age; 0 means as the provider's cache times say."""
+    """Greatest allowed age of what is known; 0 means as the provider's cache times say."""
+    wait_ms: _builtins.int
+    """How long the caller waits for SMSC's results; a number without one by then is PENDING."""
     @_builtins.property
     def msisdns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -282,10 +318,11 @@ class LookupRequest(_message.Message):
         provider_uid: _builtins.str = ...,
         msisdns: _abc.Iterable[_builtins.str] | None = ...,
         max_age_seconds: _builtins.int = ...,
+        wait_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_age_seconds", b"max_age_seconds", "msisdns", b"msisdns", "provider_uid", b"provider_uid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_age_seconds", b"max_age_seconds", "msisdns", b"msisdns", "provider_uid", b"provider_uid", "wait_ms", b"wait_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -293,6 +330,8 @@ Global___LookupRequest: _TypeAlias = LookupRequest  # noqa: Y015
 
 @_typing.final
 class NumberFacts(_message.Message):
+    """`reachability` is UNKNOWN where the state is not KNOWN; what is known, but too old, is not told."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     MSISDN_FIELD_NUMBER: _builtins.int
@@ -300,11 +339,24 @@ class NumberFacts(_message.Message):
     CARRIER_FIELD_NUMBER: _builtins.int
     REGION_FIELD_NUMBER: _builtins.int
     CHECKED_AT_MS_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    BOUGHT_FIELD_NUMBER: _builtins.int
+    COST_FIELD_NUMBER: _builtins.int
+    COST_ESTIMATED_FIELD_NUMBER: _builtins.int
     msisdn: _builtins.str
     reachability: Global___Reachability.ValueType
     carrier: _builtins.str
     region: _builtins.str
     checked_at_ms: _builtins.int
+    state: Global___LookupState.ValueType
+    reason: _builtins.str
+    """A fixed word, with REFUSED and FAILED, and with KNOWN where the result tells nothing."""
+    bought: _builtins.bool
+    """True where this very call bought it."""
+    cost: _builtins.str
+    """Roubles as a decimal, empty where it cost nothing or nobody knows."""
+    cost_estimated: _builtins.bool
     def __init__(
         self,
         *,
@@ -313,10 +365,15 @@ class NumberFacts(_message.Message):
         carrier: _builtins.str = ...,
         region: _builtins.str = ...,
         checked_at_ms: _builtins.int = ...,
+        state: Global___LookupState.ValueType = ...,
+        reason: _builtins.str = ...,
+        bought: _builtins.bool = ...,
+        cost: _builtins.str = ...,
+        cost_estimated: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["carrier", b"carrier", "checked_at_ms", b"checked_at_ms", "msisdn", b"msisdn", "reachability", b"reachability", "region", b"region"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bought", b"bought", "carrier", b"carrier", "checked_at_ms", b"checked_at_ms", "cost", b"cost", "cost_estimated", b"cost_estimated", "msisdn", b"msisdn", "reachability", b"reachability", "reason", b"reason", "region", b"region", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -341,3 +398,131 @@ class LookupResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LookupResponse: _TypeAlias = LookupResponse  # noqa: Y015
+
+@_typing.final
+class DescribeRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_UID_FIELD_NUMBER: _builtins.int
+    MSISDNS_FIELD_NUMBER: _builtins.int
+    MAX_AGE_SECONDS_FIELD_NUMBER: _builtins.int
+    provider_uid: _builtins.str
+    max_age_seconds: _builtins.int
+    """As in LookupRequest."""
+    @_builtins.property
+    def msisdns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        provider_uid: _builtins.str = ...,
+        msisdns: _abc.Iterable[_builtins.str] | None = ...,
+        max_age_seconds: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_age_seconds", b"max_age_seconds", "msisdns", b"msisdns", "provider_uid", b"provider_uid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DescribeRequest: _TypeAlias = DescribeRequest  # noqa: Y015
+
+@_typing.final
+class DescribeResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FACTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def facts(self) -> _containers.RepeatedCompositeFieldContainer[Global___NumberFacts]: ...
+    def __init__(
+        self,
+        *,
+        facts: _abc.Iterable[Global___NumberFacts] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["facts", b"facts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DescribeResponse: _TypeAlias = DescribeResponse  # noqa: Y015
+
+@_typing.final
+class BudgetRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_UID_FIELD_NUMBER: _builtins.int
+    provider_uid: _builtins.str
+    """Empty: all providers."""
+    def __init__(
+        self,
+        *,
+        provider_uid: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["provider_uid", b"provider_uid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BudgetRequest: _TypeAlias = BudgetRequest  # noqa: Y015
+
+@_typing.final
+class BudgetDescription(_message.Message):
+    """Roubles as decimals. A day begins at midnight in Moscow."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_UID_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    DAILY_FIELD_NUMBER: _builtins.int
+    SPENT_FIELD_NUMBER: _builtins.int
+    ESTIMATED_FIELD_NUMBER: _builtins.int
+    RESERVED_FIELD_NUMBER: _builtins.int
+    provider_uid: _builtins.str
+    namespace: _builtins.str
+    name: _builtins.str
+    daily: _builtins.str
+    spent: _builtins.str
+    estimated: _builtins.str
+    """Part of `spent` that SMSC did not tell."""
+    reserved: _builtins.str
+    """For look-ups that are under way, or of which nobody knows whether they were made."""
+    def __init__(
+        self,
+        *,
+        provider_uid: _builtins.str = ...,
+        namespace: _builtins.str = ...,
+        name: _builtins.str = ...,
+        daily: _builtins.str = ...,
+        spent: _builtins.str = ...,
+        estimated: _builtins.str = ...,
+        reserved: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["daily", b"daily", "estimated", b"estimated", "name", b"name", "namespace", b"namespace", "provider_uid", b"provider_uid", "reserved", b"reserved", "spent", b"spent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BudgetDescription: _TypeAlias = BudgetDescription  # noqa: Y015
+
+@_typing.final
+class BudgetResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUDGETS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def budgets(self) -> _containers.RepeatedCompositeFieldContainer[Global___BudgetDescription]: ...
+    def __init__(
+        self,
+        *,
+        budgets: _abc.Iterable[Global___BudgetDescription] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budgets", b"budgets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BudgetResponse: _TypeAlias = BudgetResponse  # noqa: Y015

@@ -54,6 +54,16 @@ class HlrServiceStub:
                 request_serializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.LookupRequest.SerializeToString,
                 response_deserializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.LookupResponse.FromString,
                 _registered_method=True)
+        self.Describe = channel.unary_unary(
+                '/smsbridge.api.v1.HlrService/Describe',
+                request_serializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.DescribeRequest.SerializeToString,
+                response_deserializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.DescribeResponse.FromString,
+                _registered_method=True)
+        self.Budget = channel.unary_unary(
+                '/smsbridge.api.v1.HlrService/Budget',
+                request_serializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.BudgetRequest.SerializeToString,
+                response_deserializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.BudgetResponse.FromString,
+                _registered_method=True)
 
 
 class HlrServiceServicer:
@@ -75,14 +85,29 @@ class HlrServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RecordResults(self, request, context):
-        """Results of look-ups that came by SMSC's callback. UNIMPLEMENTED until look-ups are.
+        """Results of look-ups that came by SMSC's callback. A repeat changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Lookup(self, request, context):
-        """UNIMPLEMENTED until look-ups are.
+        """What is known of up to 1,000 numbers; what is not fresh enough is bought at SMSC, within the provider's
+        daily budget. One answer for each number, in order. What was begun goes on after the answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Describe(self, request, context):
+        """The same without spending: a number of which nothing fresh is known is REFUSED, as not_known.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Budget(self, request, context):
+        """What may be and what was spent today.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -110,6 +135,16 @@ def add_HlrServiceServicer_to_server(servicer, server):
                     servicer.Lookup,
                     request_deserializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.LookupRequest.FromString,
                     response_serializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.LookupResponse.SerializeToString,
+            ),
+            'Describe': grpc.unary_unary_rpc_method_handler(
+                    servicer.Describe,
+                    request_deserializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.DescribeRequest.FromString,
+                    response_serializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.DescribeResponse.SerializeToString,
+            ),
+            'Budget': grpc.unary_unary_rpc_method_handler(
+                    servicer.Budget,
+                    request_deserializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.BudgetRequest.FromString,
+                    response_serializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.BudgetResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -220,6 +255,60 @@ class HlrService:
             '/smsbridge.api.v1.HlrService/Lookup',
             smsbridge_dot_api_dot_v1_dot_hlr__pb2.LookupRequest.SerializeToString,
             smsbridge_dot_api_dot_v1_dot_hlr__pb2.LookupResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Describe(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/smsbridge.api.v1.HlrService/Describe',
+            smsbridge_dot_api_dot_v1_dot_hlr__pb2.DescribeRequest.SerializeToString,
+            smsbridge_dot_api_dot_v1_dot_hlr__pb2.DescribeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Budget(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/smsbridge.api.v1.HlrService/Budget',
+            smsbridge_dot_api_dot_v1_dot_hlr__pb2.BudgetRequest.SerializeToString,
+            smsbridge_dot_api_dot_v1_dot_hlr__pb2.BudgetResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -38,9 +38,15 @@ class HlrServiceStub:
     LearnChannel: _grpc.UnaryUnaryMultiCallable[_hlr_pb2.LearnChannelRequest, _hlr_pb2.LearnChannelResponse]
     """A cascade ended in this channel: prefer it. A later word replaces an earlier one."""
     RecordResults: _grpc.UnaryUnaryMultiCallable[_hlr_pb2.RecordResultsRequest, _hlr_pb2.RecordResultsResponse]
-    """Results of look-ups that came by SMSC's callback. UNIMPLEMENTED until look-ups are."""
+    """Results of look-ups that came by SMSC's callback. A repeat changes nothing."""
     Lookup: _grpc.UnaryUnaryMultiCallable[_hlr_pb2.LookupRequest, _hlr_pb2.LookupResponse]
-    """UNIMPLEMENTED until look-ups are."""
+    """What is known of up to 1,000 numbers; what is not fresh enough is bought at SMSC, within the provider's
+    daily budget. One answer for each number, in order. What was begun goes on after the answer.
+    """
+    Describe: _grpc.UnaryUnaryMultiCallable[_hlr_pb2.DescribeRequest, _hlr_pb2.DescribeResponse]
+    """The same without spending: a number of which nothing fresh is known is REFUSED, as not_known."""
+    Budget: _grpc.UnaryUnaryMultiCallable[_hlr_pb2.BudgetRequest, _hlr_pb2.BudgetResponse]
+    """What may be and what was spent today."""
 
 @_typing.type_check_only
 class HlrServiceAsyncStub(HlrServiceStub):
@@ -52,9 +58,15 @@ class HlrServiceAsyncStub(HlrServiceStub):
     LearnChannel: _aio.UnaryUnaryMultiCallable[_hlr_pb2.LearnChannelRequest, _hlr_pb2.LearnChannelResponse]  # type: ignore[assignment]
     """A cascade ended in this channel: prefer it. A later word replaces an earlier one."""
     RecordResults: _aio.UnaryUnaryMultiCallable[_hlr_pb2.RecordResultsRequest, _hlr_pb2.RecordResultsResponse]  # type: ignore[assignment]
-    """Results of look-ups that came by SMSC's callback. UNIMPLEMENTED until look-ups are."""
+    """Results of look-ups that came by SMSC's callback. A repeat changes nothing."""
     Lookup: _aio.UnaryUnaryMultiCallable[_hlr_pb2.LookupRequest, _hlr_pb2.LookupResponse]  # type: ignore[assignment]
-    """UNIMPLEMENTED until look-ups are."""
+    """What is known of up to 1,000 numbers; what is not fresh enough is bought at SMSC, within the provider's
+    daily budget. One answer for each number, in order. What was begun goes on after the answer.
+    """
+    Describe: _aio.UnaryUnaryMultiCallable[_hlr_pb2.DescribeRequest, _hlr_pb2.DescribeResponse]  # type: ignore[assignment]
+    """The same without spending: a number of which nothing fresh is known is REFUSED, as not_known."""
+    Budget: _aio.UnaryUnaryMultiCallable[_hlr_pb2.BudgetRequest, _hlr_pb2.BudgetResponse]  # type: ignore[assignment]
+    """What may be and what was spent today."""
 
 class HlrServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -81,7 +93,7 @@ class HlrServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _hlr_pb2.RecordResultsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_hlr_pb2.RecordResultsResponse, _abc.Awaitable[_hlr_pb2.RecordResultsResponse]]:
-        """Results of look-ups that came by SMSC's callback. UNIMPLEMENTED until look-ups are."""
+        """Results of look-ups that came by SMSC's callback. A repeat changes nothing."""
 
     @_abc_1.abstractmethod
     def Lookup(
@@ -89,6 +101,24 @@ class HlrServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _hlr_pb2.LookupRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_hlr_pb2.LookupResponse, _abc.Awaitable[_hlr_pb2.LookupResponse]]:
-        """UNIMPLEMENTED until look-ups are."""
+        """What is known of up to 1,000 numbers; what is not fresh enough is bought at SMSC, within the provider's
+        daily budget. One answer for each number, in order. What was begun goes on after the answer.
+        """
+
+    @_abc_1.abstractmethod
+    def Describe(
+        self,
+        request: _hlr_pb2.DescribeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_hlr_pb2.DescribeResponse, _abc.Awaitable[_hlr_pb2.DescribeResponse]]:
+        """The same without spending: a number of which nothing fresh is known is REFUSED, as not_known."""
+
+    @_abc_1.abstractmethod
+    def Budget(
+        self,
+        request: _hlr_pb2.BudgetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_hlr_pb2.BudgetResponse, _abc.Awaitable[_hlr_pb2.BudgetResponse]]:
+        """What may be and what was spent today."""
 
 def add_HlrServiceServicer_to_server(servicer: HlrServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
