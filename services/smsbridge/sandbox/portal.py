@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from smsbridge.sandbox import faults, reports
+from smsbridge.sandbox.crm import Crm
 from smsbridge.sandbox.portal_limits import OperatingTime, RequestBucket
 from smsbridge.sandbox.settings import ApplicationSettings, PortalSettings
 
@@ -125,6 +126,7 @@ class Portal:
         self.faults = faults.FaultBook()
         self.requests = RequestBucket(self.settings.requests)
         self.operating = OperatingTime(self.settings.operating)
+        self.crm = Crm()
         self.rows: dict[str, Row] = {}
         self.rows_by_number: dict[int, Row] = {}
         self.seen = Seen()

@@ -13,7 +13,7 @@ from smsbridge.sandbox import acting, faults, php, portal_calls
 from smsbridge.sandbox.clock import Clock
 from smsbridge.sandbox.faults import Fault, FaultKind
 from smsbridge.sandbox.portal import Application, Portal
-from smsbridge.sandbox.portal_methods import Caller, RestError
+from smsbridge.sandbox.portal_methods import Caller, Page, RestError
 from smsbridge.sandbox.settings import PortalSettings
 from smsbridge.sandbox.tokens import Grant, TokenBook
 
@@ -123,6 +123,10 @@ class PortalApp:
             result, time = _run(caller, method, parameters)
         except RestError as error:
             return _failed(portal, error)
+        if isinstance(result, Page):
+            beside = {"next": result.next, "total": result.total}
+            counted = {name: value for name, value in beside.items() if value is not None}
+            return _json({"result": result.items, **counted, "time": time})
         return _json({"result": result, "time": time})
 
     def _admit(self, portal: Portal, source: str, method: str, now: float) -> None:

@@ -18,7 +18,18 @@ from smsbridge.sandbox.portal import Application, Portal, Sender
 _CODE = re.compile(r"[a-z0-9.\-_]+\Z", re.IGNORECASE)
 _STATUSES = frozenset(status.value for status in PortalStatus)
 _CAPTIONS = {"queued": "Queued", "sent": "Sent", "delivered": "Delivered", "undelivered": "Undelivered"}
-_KNOWN_EVENTS = frozenset({"ONAPPUPDATE", "ONAPPUNINSTALL", "ONCRMLEADADD", "ONCRMCONTACTADD"})
+_KNOWN_EVENTS = frozenset(
+    {
+        "ONAPPUPDATE",
+        "ONAPPUNINSTALL",
+        "ONCRMLEADADD",
+        "ONCRMLEADUPDATE",
+        "ONCRMCONTACTADD",
+        "ONCRMCONTACTUPDATE",
+        "ONCRMCOMPANYADD",
+        "ONCRMCOMPANYUPDATE",
+    }
+)
 
 
 class RestError(errors.Refused):
@@ -38,6 +49,7 @@ class Caller:
     application: Application
     user_id: int
     now: float
+    depth: int = 0  # how many events stand behind its token: 0 for an application's own
 
     @property
     def admin(self) -> bool:
@@ -45,6 +57,21 @@ class Caller:
 
 
 Method = Callable[[Caller, dict[str, Any]], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    run: Method
+    scope: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A list's result; `total` and `next` stand beside it in the answer, where they are counted."""
+
+    items: Any
+    total: int | None = None
+    next: int | None = None
 
 
 def denied(sentence: str) -> RestError:
@@ -218,13 +245,6 @@ def scope(caller: Caller, _: dict[str, Any]) -> list[str]:
     return list(caller.application.settings.scope)
 
 
-def method_get(caller: Caller, parameters: dict[str, Any]) -> dict[str, bool]:
-    name = php.scalar(parameters.get("NAME")).lower()
-    known = METHODS.get(name)
-    granted = known is not None and (not known.scope or known.scope in caller.application.settings.scope)
-    return {"isExisting": known is not None, "isAvailable": granted}
-
-
 def event_bind(caller: Caller, parameters: dict[str, Any]) -> bool:
     event = php.scalar(parameters.get("EVENT")).upper()
     if event not in _KNOWN_EVENTS:
@@ -254,12 +274,6 @@ def event_unbind(caller: Caller, parameters: dict[str, Any]) -> dict[str, int]:
     return {"count": count}
 
 
-@dataclass(frozen=True, slots=True)
-class Registered:
-    run: Method
-    scope: str = ""
-
-
 METHODS: dict[str, Registered] = {
     "messageservice.sender.add": Registered(sender_add, "messageservice"),
     "messageservice.sender.update": Registered(sender_update, "messageservice"),
@@ -272,7 +286,6 @@ METHODS: dict[str, Registered] = {
     "user.current": Registered(user_current),
     "profile": Registered(profile),
     "scope": Registered(scope),
-    "method.get": Registered(method_get),
     "event.bind": Registered(event_bind),
     "event.get": Registered(event_get),
     "event.unbind": Registered(event_unbind),
