@@ -5,6 +5,7 @@ of a change is decided in `portal_crm_events`.
 """
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,6 +14,8 @@ from typing import Any
 
 from smsbridge.sandbox import php
 from smsbridge.sandbox.clock import iso
+
+_MAX_DEPTH = 3  # HANDLER_SESSION_TTL
 
 
 class Kind(StrEnum):
@@ -141,6 +144,7 @@ class Crm:
         self.entities: dict[Kind, dict[int, Entity]] = {kind: {} for kind in Kind}
         self.fields: dict[Kind, dict[str, UserField]] = {kind: {} for kind in Kind}
         self.raised: list[Raised] = []
+        self.told: Counter[tuple[str, str]] = Counter()  # event and HTTP status of each post
         self._entity_ids = {kind: itertools.count(1) for kind in Kind}
         self._numbers = itertools.count(1)  # phones, user fields and list items have ids of their own
 
@@ -167,7 +171,7 @@ class Crm:
         self._write(entity, fields)
         entity.phones.extend(Phone(self.number(), phone) for phone in phones)
         self.entities[kind][entity.entity_id] = entity
-        self.raised.append(Raised(f"ONCRM{kind.upper()}ADD", entity.entity_id, by, depth))
+        self._raise(Raised(f"ONCRM{kind.upper()}ADD", entity.entity_id, by, depth))
         return entity
 
     def update(
@@ -177,8 +181,18 @@ class Crm:
         if not self._write(entity, fields):
             return False
         entity.values["DATE_MODIFY"] = iso(now)
-        self.raised.append(Raised(f"ONCRM{entity.kind.upper()}UPDATE", entity.entity_id, by, depth))
+        self._raise(Raised(f"ONCRM{entity.kind.upper()}UPDATE", entity.entity_id, by, depth))
         return True
+
+    def _raise(self, raised: Raised) -> None:
+        """A call with an event's own token goes on raising events only so often: the portal's loop guard."""
+        if raised.depth < _MAX_DEPTH:
+            self.raised.append(raised)
+
+    def take_raised(self) -> list[Raised]:
+        """What handlers have not been told of yet; once."""
+        taken, self.raised = self.raised, []
+        return taken
 
     def _write(self, entity: Entity, fields: Mapping[str, Any]) -> bool:
         """Unknown and read-only fields are passed over, as the portal does."""

@@ -7,7 +7,7 @@ import re
 from typing import Any
 from urllib.parse import unquote_plus
 
-from smsbridge.sandbox import crm_userfields, php, portal_methods
+from smsbridge.sandbox import bizproc, crm_methods, crm_userfields, php, portal_methods
 from smsbridge.sandbox.clock import iso
 from smsbridge.sandbox.faults import FaultKind
 from smsbridge.sandbox.portal_methods import Caller, Page, Registered, RestError
@@ -41,7 +41,9 @@ def _method_get(caller: Caller, parameters: dict[str, Any]) -> dict[str, bool]:
 
 METHODS: dict[str, Registered] = {
     **portal_methods.METHODS,
+    **crm_methods.METHODS,
     **crm_userfields.METHODS,
+    **bizproc.METHODS,
     "method.get": Registered(_method_get),
 }
 

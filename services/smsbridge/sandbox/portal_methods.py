@@ -82,7 +82,7 @@ def _invalid(sentence: str) -> RestError:
     return RestError("ERROR_SENDER_VALIDATION_FAILURE", sentence)
 
 
-def _require_admin(caller: Caller) -> None:
+def require_admin(caller: Caller) -> None:
     if not caller.admin:
         raise denied("Access denied!")
 
@@ -96,7 +96,7 @@ def _checked_code(parameters: dict[str, Any]) -> str:
     return code
 
 
-def _check_handler(handler: str) -> None:
+def check_handler(handler: str) -> None:
     parts = urlsplit(handler)
     if not parts.scheme or not parts.hostname or "." not in parts.hostname[1:] or parts.hostname[0] == ".":
         raise RestError("ERROR_WRONG_HANDLER_URL", "Wrong handler URL")
@@ -123,12 +123,12 @@ def _localised(value: Any, *, lower: bool) -> Any:
 
 
 def sender_add(caller: Caller, parameters: dict[str, Any]) -> bool:
-    _require_admin(caller)
+    require_admin(caller)
     if not parameters:
         raise _invalid("Empty data!")
     code = _checked_code(parameters)
     handler = php.scalar(parameters.get("HANDLER"))
-    _check_handler(handler)
+    check_handler(handler)
     name = _localised(parameters.get("NAME"), lower=True)
     if not name:
         raise _invalid("Empty sender NAME!")
@@ -150,7 +150,7 @@ def sender_add(caller: Caller, parameters: dict[str, Any]) -> bool:
 
 
 def sender_update(caller: Caller, parameters: dict[str, Any]) -> bool:
-    _require_admin(caller)
+    require_admin(caller)
     code = php.scalar(parameters.get("CODE"))
     if not code:
         raise RestError("ERROR_SENDER_CODE_REQUIRED", "CODE is required!")
@@ -166,7 +166,7 @@ def sender_update(caller: Caller, parameters: dict[str, Any]) -> bool:
         _localised(given["NAME"], lower=False) if "NAME" in given else sender.name,
         _localised(given["DESCRIPTION"], lower=False) if "DESCRIPTION" in given else sender.description,
     )
-    _check_handler(changed.handler)
+    check_handler(changed.handler)
     if _too_long(changed) or not changed.name:
         raise RestError("ERROR_SENDER_UPDATE_FAILURE", "Sender update error!")
     caller.application.senders[code] = changed
@@ -174,7 +174,7 @@ def sender_update(caller: Caller, parameters: dict[str, Any]) -> bool:
 
 
 def sender_delete(caller: Caller, parameters: dict[str, Any]) -> bool:
-    _require_admin(caller)
+    require_admin(caller)
     code = _checked_code(parameters)
     if caller.application.senders.pop(code, None) is None:
         raise RestError("ERROR_SENDER_NOT_FOUND", "Sender not found!")
@@ -182,7 +182,7 @@ def sender_delete(caller: Caller, parameters: dict[str, Any]) -> bool:
 
 
 def sender_list(caller: Caller, _: dict[str, Any]) -> list[str]:
-    _require_admin(caller)
+    require_admin(caller)
     return list(caller.application.senders)
 
 
@@ -250,10 +250,10 @@ def event_bind(caller: Caller, parameters: dict[str, Any]) -> bool:
     if event not in _KNOWN_EVENTS:
         raise RestError("ERROR_EVENT_NOT_FOUND", "Event not found!")
     handler = php.scalar(parameters.get("HANDLER"))
-    _check_handler(handler)
+    check_handler(handler)
     auth_type = php.scalar(parameters.get("AUTH_TYPE")) or "0"
     if auth_type != "0":
-        _require_admin(caller)
+        require_admin(caller)
     binding = {"event": event, "handler": handler, "auth_type": auth_type, "offline": "0"}
     if binding in caller.application.bindings:
         raise RestError("ERROR_EVENT_BINDING_EXISTS", "Unable to set event handler: Handler already binded")
