@@ -40,6 +40,11 @@ class UserField:
     multiple: bool = False
     options: Mapping[str, str] = field(default_factory=dict)
 
+    def option_of(self, value: object) -> str:
+        """The XML_ID of what an entity has in this field; empty for nothing and for items without one."""
+        item_id = answers.text_of(value)
+        return next((xml_id for xml_id, known in self.options.items() if known == item_id), "")
+
 
 def list_command(entity: EntityType, name: str) -> batch.Command:
     """Asks for one field by its name."""
