@@ -286,3 +286,16 @@ async def test_many_providers_of_one_portal_make_them_once(store: Store) -> None
         assert {said(outcome) for outcome in outcomes} == {(Status.TRUE, Reason.FIELDS_PRESENT)}
         assert await added(lab) == dict.fromkeys(ADDS, 5)
         assert await lab.requests() == 3 * len(others) + 1
+
+
+async def test_a_portal_that_cannot_make_them_now_is_asked_once_for_all_its_providers(store: Store) -> None:
+    async with provisioning_lab.running(store) as lab:
+        await lab.install()
+        limit = Fault(kind=FaultKind.OPERATION_TIME_LIMIT, call="crm.contact.userfield.add")
+        await lab.control.portal_fault(DOMAIN, limit)
+        others = [replace(lab.provider, uid=f"uid-{n}", name=f"smsc-{n}", code=f"smsc-{n}") for n in range(8)]
+
+        outcomes = await asyncio.gather(*(lab.reconcile(provider) for provider in others))
+
+        assert {said(outcome) for outcome in outcomes} == {(Status.UNKNOWN, Reason.PORTAL_AWAY)}
+        assert await lab.requests() == 3 * len(others) + 1

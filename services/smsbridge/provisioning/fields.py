@@ -76,7 +76,10 @@ def look(names: spec.Fields) -> list[batch.Command]:
 
 @dataclass(slots=True)
 class _Portal:
+    """`failed`: when an attempt came to nothing at last, and why."""
+
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    failed: tuple[int, portal_errors.PortalError] | None = None
     tried: dict[tuple[EntityType, str, FieldType], tuple[int, str]] = field(default_factory=dict)
 
 
@@ -98,19 +101,28 @@ class Maker:
         """Why the portal refuses, a sentence each; empty where all is there. Raises a PortalError."""
         portal = self._portals.setdefault(api.portal, _Portal())
         async with portal.lock:
+            if portal.failed is not None and portal.failed[0] > looked_at:
+                raise portal.failed[
+                    1
+                ]  # a portal that hangs hangs once, not for each of its providers in turn
             left = [item for item in missing if portal.tried.get(_key(item), (0, ""))[0] < looked_at]
             if left:
-                commands = [userfields.add_command(item.entity, item.spec) for item in left]
-                answer = await api.batch(commands, priority=limiter.Priority.TOKENS)
-                at = self.moment()
-                refusals = [_refusal(item, result) for item, result in zip(left, answer.results, strict=True)]
-                portal.tried |= {
-                    _key(item): (at, refusal) for item, refusal in zip(left, refusals, strict=True)
-                }
-                if made := refusals.count(""):
-                    log.info("fields_created", portal=api.portal, count=made)
+                try:
+                    await self._try(api, portal, left)
+                except portal_errors.PortalError as error:
+                    portal.failed = self.moment(), error
+                    raise
             said = (portal.tried[_key(item)][1] for item in missing)
             return [sentence for sentence in said if sentence]
+
+    async def _try(self, api: bitrix24.PortalApi, portal: _Portal, left: Sequence[Wanted]) -> None:
+        commands = [userfields.add_command(item.entity, item.spec) for item in left]
+        answer = await api.batch(commands, priority=limiter.Priority.TOKENS)
+        refusals = [_refusal(item, result) for item, result in zip(left, answer.results, strict=True)]
+        at = self.moment()
+        portal.tried |= {_key(item): (at, refusal) for item, refusal in zip(left, refusals, strict=True)}
+        if made := refusals.count(""):
+            log.info("fields_created", portal=api.portal, count=made)
 
 
 def _key(item: Wanted) -> tuple[EntityType, str, FieldType]:
