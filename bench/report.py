@@ -114,6 +114,21 @@ class WritingReport(BaseModel):
     calls: int
 
 
+class OperatorReport(BaseModel):
+    """From an applied resource to Ready. `why_not`: why there is no figure; empty where there is."""
+
+    why_not: str = ""
+    ready_seconds: float = 0.0  # median
+    ready_slowest_seconds: float = 0.0
+    together: int = 0
+    together_seconds: float = 0.0
+    portal_requests: int = 0  # of those together
+    portal_503: int = 0
+    balance_requests: int = 0  # in all: they share one account
+    memory_idle_mib: float = 0.0
+    memory_mib: float = 0.0
+
+
 class Report(BaseModel):
     """A part that was not asked for is null."""
 
@@ -123,6 +138,7 @@ class Report(BaseModel):
     accept: AcceptReport | None = None
     sending: SendingReport | None = None
     writing: WritingReport | None = None
+    operator: OperatorReport | None = None
 
     @property
     def sending_share(self) -> float | None:

@@ -19,6 +19,8 @@ class Sizes:
     gain: int = 1_000
     writing: int = 2_000
     portal_window_seconds: float = 25.0
+    resources_alone: int = 5
+    resources_together: int = 50
 
 
 WHOLE = Sizes()
@@ -35,4 +37,6 @@ QUICK = Sizes(
     gain=300,
     writing=500,
     portal_window_seconds=5.0,
+    resources_alone=1,
+    resources_together=5,
 )

@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.table import Table
 
-from bench.report import AcceptReport, Rate, Report, SendingReport, Spread, WritingReport
+from bench.report import AcceptReport, OperatorReport, Rate, Report, SendingReport, Spread, WritingReport
 
 Rows = list[tuple[str, str]]
 
@@ -32,6 +32,8 @@ def _rows(report: Report) -> Rows:
         rows += _sending(report.sending, share=report.sending_share)
     if report.writing is not None:
         rows += _writing(report.writing)
+    if report.operator is not None:
+        rows += _operator(report.operator)
     books = [part.books for part in (report.accept, report.sending) if part is not None]
     if books:
         posts, accepted = sum(one.posts for one in books), sum(one.accepted for one in books)
@@ -86,6 +88,27 @@ def _sending(sending: SendingReport, *, share: float | None) -> Rows:
 def _writing(writing: WritingReport) -> Rows:
     words = f"{writing.updates_per_second:.0f}/s, of {writing.updates} in {writing.calls} calls"
     return [("portal updates, no limits", words)]
+
+
+def _operator(operator: OperatorReport) -> Rows:
+    if operator.why_not:
+        return [("operator", f"no figure: {operator.why_not}")]
+    many = operator.together
+    return [
+        (
+            "applied resource to Ready",
+            f"{operator.ready_seconds:.1f} s, slowest {operator.ready_slowest_seconds:.1f} s",
+        ),
+        (
+            f"- {many} at once",
+            f"{operator.together_seconds:.0f} s; {operator.portal_requests} requests to the portal, "
+            f"{operator.portal_503} x 503; {operator.balance_requests} to the account",
+        ),
+        (
+            "operator's memory",
+            f"{operator.memory_idle_mib:.0f} MiB idle, {operator.memory_mib:.0f} MiB after",
+        ),
+    ]
 
 
 def _rate(rate: Rate) -> str:

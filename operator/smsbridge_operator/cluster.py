@@ -9,10 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from smsbridge.core import errors
+from smsbridge.core.provider import Provider
 from smsbridge.provisioning import convert, manifests
 from smsbridge.provisioning.manifests import Manifests, ResourceError
+from smsbridge_operator import api, crd
 
 Key = tuple[str, str]  # namespace, name
+SECRETS_SELECTOR = "type=Opaque"  # what `kubectl create secret generic` and a plain manifest make
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +69,38 @@ def secret(body: Mapping[str, Any]) -> convert.Secret:
 class Cluster:
     name = "the cluster"
 
-    def __init__(self) -> None:
+    def __init__(self, server: api.Api) -> None:
+        self._server = server
+        self._namespaces: frozenset[str] | None = frozenset()
         self._resources: Resources | None = None
         self._secrets: Secrets = {}
         self._touched = True
         self._known: Manifests | None = None
 
+    def look_into(self, namespaces: frozenset[str] | None) -> None:
+        """Which are followed from now on; None for all of the cluster."""
+        self._namespaces = namespaces
+        self._resources, self._secrets = None, {}
+
     def follow(self, resources: Resources, secrets: Secrets) -> None:
         """Handed over with the first event, which the framework holds back until both are whole."""
         self._resources, self._secrets = resources, secrets
+
+    def find(self, label: str) -> Resource | None:
+        namespace, _, name = label.partition("/")
+        return next(iter((self._resources or {}).get((namespace, name), ())), None)
+
+    async def is_gone(self, provider: Provider) -> bool:
+        """Asked of the API server itself: an index that misses one must not cost it its registration.
+
+        Raises ServiceAway where that cannot be told now.
+        """
+        path = f"/apis/{crd.GROUP}/{crd.VERSION}/namespaces/{provider.namespace}/{crd.PLURAL}"
+        answer = await self._server.ask("GET", f"{path}?fieldSelector=metadata.name%3D{provider.name}")
+        if answer.status != api.OK:
+            raise errors.ServiceAway(f"the API server answers {answer.status} to a list")
+        found = [resource(body) for body in answer.body.get("items", ())]
+        return not any(one.uid == provider.uid and not one.leaving for one in found)
 
     def touch(self) -> None:
         """Something was created, changed or deleted."""
@@ -101,7 +127,7 @@ class Cluster:
                 declared.append(result)
             else:
                 wrong += _errors(one, result)
-        return Manifests(tuple(declared), tuple(wrong))
+        return Manifests(tuple(declared), tuple(wrong), self._namespaces)
 
     def _declared(self, one: Resource) -> convert.Declared | list[errors.InputError]:
         source = convert.Source(one.namespace, one.name, one.uid, one.generation)

@@ -1,9 +1,12 @@
 """Asks the sender, in one call for all, what waits and what is paused, and hands it on."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from smsbridge.api.v1 import sender_pb2
+from smsbridge.core import errors
+from smsbridge.provisioning.conditions import Reason
 from smsbridge_operator.board import Board, Figures
 
 
@@ -26,19 +29,45 @@ class Calls(Protocol):
 
 
 class Queues:
-    def __init__(self, sender: Sender, calls: Calls, *, board: Board, pauses: Pauses) -> None:
+    """`blind_seconds`: without an answer for so long it is said that nothing is seen."""
+
+    def __init__(
+        self,
+        sender: Sender,
+        calls: Calls,
+        *,
+        board: Board,
+        pauses: Pauses,
+        blind_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._sender = sender
         self._calls = calls
         self._board = board
         self._pauses = pauses
+        self._blind_seconds = blind_seconds
+        self._clock = clock
+        self._saw_at = clock()
 
     async def look(self) -> None:
         """Raises an Away where sender or store do not answer; what is shown stays as it was."""
+        try:
+            await self._look()
+        except errors.Away as error:
+            if self._clock() - self._saw_at >= self._blind_seconds:
+                store = isinstance(error, errors.StoreAway)
+                self._board.blind(Reason.STORE_AWAY if store else Reason.SENDER_AWAY)
+            raise
+        self._saw_at = self._clock()
+        self._board.blind(None)
+
+    async def _look(self) -> None:
         found = await self._sender.describe_queue()
         portals = self._board.portals()
         calls = {member: await self._calls.calls_today(member) for member in set(portals.values())}
         for queue in found:
             label = f"{queue.namespace}/{queue.name}"
             waiting = sum(lane.waiting for lane in queue.lanes)
-            self._board.count(label, Figures(waiting, calls.get(portals.get(label, ""))))
+            figures = Figures(waiting, calls.get(portals.get(label, "")))
+            self._board.count(label, queue.provider_uid, figures)
         await self._pauses.saw_pauses({queue.provider_uid: queue.pause_reason for queue in found})

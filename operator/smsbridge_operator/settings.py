@@ -38,15 +38,15 @@ class OperatorSettings(BaseModel):
         gt=1,
         description="One operator acts at a time. Another takes over after so long without a sign (s).",
     )
-    status_seconds: float = Field(
-        default=10.0,
-        gt=0,
-        description="How often a status is looked at where nothing changes; changes show at once (s).",
-    )
     queue_poll_seconds: float = Field(
         default=5.0,
         gt=0,
         description="How often the sender is asked for its queues and pauses, one call for all (s).",
+    )
+    blind_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        description="Without the sender or the store for so long, Sending is shown as Unknown (s).",
     )
     removal_wait_seconds: float = Field(
         default=10.0,

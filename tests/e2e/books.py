@@ -29,7 +29,10 @@ async def settled(release: Release, sandbox: SandboxClient) -> int:
         seen.update(summary.by_status)
         return summary.by_status.get("delivered", 0) == handovers.posts
 
-    await until(delivered, seconds=_SETTLE_SECONDS, what=lambda: f"rows: {dict(seen)}", pause=1)
+    try:
+        await until(delivered, seconds=_SETTLE_SECONDS, what=lambda: f"rows: {dict(seen)}", pause=1)
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{await _whereabouts(release, sandbox)}") from None
     handovers, summary = await sandbox.handovers(DOMAIN), await sandbox.summary(DOMAIN)
     posts = handovers.posts
     assert handovers.by_status == {"200": posts}
@@ -46,6 +49,19 @@ async def settled(release: Release, sandbox: SandboxClient) -> int:
 
     await until(balanced, seconds=_OURS_SECONDS, what=lambda: f"{posts} posts, ours: {dict(seen)}", pause=1)
     return posts
+
+
+async def _whereabouts(release: Release, sandbox: SandboxClient) -> str:
+    """Of what is missing: how the door answered, and the first stories."""
+    handovers = await sandbox.handovers(DOMAIN)
+    told = [
+        f"answers at the door: {handovers.by_status}, not taken: {handovers.failed_message_ids[:10]}",
+        f"SMSC: {await _taken_by_smsc(sandbox)}, ours: {await release.books()}",
+    ]
+    for status in ("sent", "queued", "undelivered", "failed"):
+        for row in await sandbox.rows(DOMAIN, status=status, limit=3):
+            told.append(release.story(row.message_id))
+    return "\n".join(told)
 
 
 async def _taken_by_smsc(sandbox: SandboxClient) -> dict[str, int]:

@@ -20,7 +20,7 @@ REPORT = ROOT / "e2e-report"
 
 
 @pytest.fixture(scope="session")
-def release(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
+def release(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
     """Installed, without a provider."""
     if os.environ.get("SMSBRIDGE_E2E", "") != "1":
         pytest.skip("a cluster is touched by `make e2e` only (SMSBRIDGE_E2E=1)")
@@ -36,16 +36,14 @@ def release(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     had_crd = place.exists("crd", CRD)
     made = Release(place, image, values={"crds": {"install": False}} if had_crd and not _ours(place) else {})
     cluster.call("kubectl", "create", "namespace", place.namespace)
-    before = request.session.testsfailed
     try:
-        made.install()
+        try:
+            made.install()
+        except BaseException:
+            place.report(REPORT / "install")
+            raise
         yield made
-    except BaseException:
-        place.report(REPORT)
-        raise
     finally:
-        if request.session.testsfailed > before:
-            place.report(REPORT)
         if os.environ.get("SMSBRIDGE_E2E_KEEP", "") != "1":
             _remove(made, with_crd=not had_crd)
 
@@ -54,6 +52,16 @@ def release(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 async def sandbox(release: Release) -> AsyncIterator[SandboxClient]:
     async with release.sandbox() as client:
         yield client
+
+
+@pytest.fixture(autouse=True)
+def report(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Of a failed test, as things stand at its end: the next one changes them."""
+    before = request.session.testsfailed
+    yield
+    if request.session.testsfailed > before and "release" in request.fixturenames:
+        found: Release = request.getfixturevalue("release")
+        found.cluster.report(REPORT / request.node.name)
 
 
 def _ours(place: cluster.Cluster) -> bool:

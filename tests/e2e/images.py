@@ -79,9 +79,11 @@ def present() -> bool:
 def _with_base(found: Engine) -> Engine:
     command = found.command if isinstance(found, Docker) else "buildah"
     if _call(command, "inspect", "--type", "image", base(), check=False).returncode != 0:
-        pulled = _call(command, "pull", base(), check=False)
-        if pulled.returncode != 0:
-            raise UnavailableError(f"{command} cannot get the base image {base()} (PYTHON_IMAGE)")
+        try:
+            _call(command, "pull", base(), seconds=_BUILD_SECONDS)
+        except (AssertionError, subprocess.TimeoutExpired):
+            reason = f"{command} cannot get the base image {base()} (PYTHON_IMAGE)"
+            raise UnavailableError(reason) from None
     return found
 
 

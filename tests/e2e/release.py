@@ -141,6 +141,14 @@ class Release:
             return dict(json.loads(self.cluster.inside(pod, *command)))
         return {}
 
+    def story(self, message_id: str) -> str:
+        """Of one message, or why there is none."""
+        try:
+            command = ("smsbridge", "message", message_id, "--address", "127.0.0.1:7103")
+            return self.cluster.inside(self.names("status")[0], *command)
+        except AssertionError as error:
+            return f"{message_id}: {error}"
+
     async def connect(self, sandbox: SandboxClient) -> None:
         """What a person does in the portal and at SMSC: presses "install", enters the callback URL."""
         install_url = ""

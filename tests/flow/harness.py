@@ -79,6 +79,7 @@ SHORT: dict[str, Any] = {
         }
     },
     "portal": {"requests_per_second": 20.0},
+    "gateway": {"leave_seconds": 0.2},
     "supervisor": {"restart_first_seconds": 0.1},
 }
 

@@ -8,10 +8,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from smsbridge.sandbox import reports
 from smsbridge.sandbox.faults import Fault, FaultKind
 from smsbridge.sandbox.orders import MessageOrigin, SendOrder
 from smsbridge.store import connection, registry, tags
@@ -37,13 +37,17 @@ async def many(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         yield found
 
 
-async def test_ten_thousand_equal_texts_are_a_hundred_requests(tmp_path: Path, many: stores.Many) -> None:
+async def test_ten_thousand_equal_texts_are_a_hundred_requests(
+    tmp_path: Path, many: stores.Many, capsys: pytest.CaptureFixture[str]
+) -> None:
     plan = harness.Plan(spec={"batching": {"linger": "30s"}})  # no group goes before it is full
     async with split.running(tmp_path, many, plan, config=harness.CLEAN, replicas=split.ON_MANY) as stack:
         letter = await stack.broadcast(harness.good_phones(10_000), concurrency=64)
         await stack.posted(letter, seconds=180)
         await stack.rows_right(seconds=180)
         ledger = await stack.smsc_ledger()
+        with capsys.disabled():
+            print("\n" + cost(many, {}, ledger, least=100))
         assert ledger.by_numbers_per_request == {100: 100}
         assert ledger.requests["send"] == {"ok": 100}
         assert (ledger.messages, ledger.sent_twice) == (10_000, 0)
@@ -73,7 +77,7 @@ async def test_a_primary_and_one_of_each_role_are_killed(
         ledger = await stack.smsc_ledger()
         books = await stack.unaccounted()
         with capsys.disabled():
-            print("\n" + cost(many, before.requests, ledger, stack))
+            print("\n" + cost(many, before.requests, ledger, least=20 + INTERACTIVE))
         assert ledger.sent_twice == 0
         assert books["unaccounted"] == 0
         handovers = await stack.control.handovers(harness.DOMAIN)
@@ -112,15 +116,12 @@ async def provider_uid(stack: split.SplitStack, many: stores.Many) -> str:
     return uid
 
 
-def cost(many: stores.Many, before: dict[str, dict[str, int]], ledger: Any, stack: split.SplitStack) -> str:
-    """A clean run needs 20 requests for the letter and one for each interactive message; four are made to
-    fail.
-    """
+def cost(many: stores.Many, before: dict[str, dict[str, int]], ledger: reports.Ledger, *, least: int) -> str:
+    """A clean run needs a request for each hundred of the letter and one for each interactive message."""
     made = {
         name: sum(results.values()) - sum(before.get(name, {}).values())
         for name, results in ledger.requests.items()
     }
-    least = 20 + INTERACTIVE
     where = many.url.partition(":")[0]
     return (
         f"{where}: {made.get('send', 0)} requests to send.php where {least} would do, "

@@ -220,6 +220,8 @@ class Lab:
         return "\n".join([*shown, *(operator.tail() for operator in self.operators)])
 
     def _all(self) -> list[Any]:
+        if not resources.is_defined(self.client):
+            return []
         return list(self.client.list(Provider, namespace=self.namespace))
 
     def check_logs(self) -> None:
@@ -281,10 +283,13 @@ def store_environ(store: Store, directory: Path) -> dict[str, str]:
 
 
 @contextlib.asynccontextmanager
-async def running(server: ApiServer, store: Store, directory: Path) -> AsyncIterator[Lab]:
+async def running(
+    server: ApiServer, store: Store, directory: Path, *, definition: bool = True
+) -> AsyncIterator[Lab]:
     """No operator yet: a test starts those that it needs."""
     client = server.client()
-    resources.install_definition(client)
+    if definition:
+        resources.install_definition(client)
     namespace = resources.make_namespace(client, "operator")
     grant(client, namespace)
     async with provisioning_lab.running(store) as portal:

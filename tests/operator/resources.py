@@ -10,6 +10,7 @@ import yaml
 from lightkube import codecs
 from lightkube.generic_resource import create_namespaced_resource
 from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.resources.apiextensions_v1 import CustomResourceDefinition
 from lightkube.resources.core_v1 import Namespace
 
 from smsbridge_operator import crd
@@ -24,6 +25,16 @@ def install_definition(client: lightkube.Client) -> None:
         text = (CHART_FILES / name).read_text(encoding="utf-8")
         for item in codecs.load_all_yaml(text):
             client.apply(item, force=True)
+
+
+def is_defined(client: lightkube.Client) -> bool:
+    try:
+        client.get(CustomResourceDefinition, crd.NAME)
+    except lightkube.ApiError as error:
+        if error.status.code != 404:
+            raise
+        return False
+    return True
 
 
 def make_namespace(client: lightkube.Client, prefix: str) -> str:

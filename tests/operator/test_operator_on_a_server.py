@@ -256,7 +256,9 @@ async def test_a_pause_and_a_wrong_word_are_shown(lab: Lab) -> None:
     assert wrong["observedGeneration"] == 4
     assert lab.condition("smsc", "Registered")["status"] == "True"
     lab.change("smsc", routing={"rules": None})
-    await lab.comes("smsc", "Ready", "AllGood")
+    good = await lab.comes("smsc", "Ready", "AllGood")
+    assert good["observedGeneration"] == 5
+    assert (lab.find("smsc") or {})["status"]["observedGeneration"] == 5
 
 
 async def test_two_of_one_code_in_one_portal(lab: Lab) -> None:

@@ -5,7 +5,6 @@ import ipaddress
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from cryptography import x509
@@ -15,7 +14,6 @@ from cryptography.x509.oid import NameOID
 
 from smsbridge.runtime import addresses
 from smsbridge.store import connection, embedded, servers
-from tests.conftest import store_settings
 from tests.flow import balancer
 
 HOST = "127.0.0.1"
@@ -44,24 +42,23 @@ def certificate(directory: Path, name: str) -> Path:
 
 
 @pytest.fixture
-async def front(valkey: embedded.EmbeddedValkey, tmp_path: Path) -> AsyncIterator[str]:
-    """The URL of the server's end of TLS; its certificate is `own.pem`."""
+async def front(tmp_path: Path) -> AsyncIterator[dict[str, str]]:
+    """Settings that lead to a server's end of TLS; its certificate is `own.pem`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate(tmp_path, "own"))
     listen = f"{HOST}:{addresses.free_port(HOST)}"
-    one = balancer.Balancer(listen, [urlsplit(valkey.url).netloc], tls=context)
-    await one.start()
-    yield f"valkeys://{listen}/0"
-    await one.stop()
+    async with embedded.running(tmp_path) as valkey:
+        one = balancer.Balancer(listen, [f"{HOST}:{valkey.port}"], tls=context)
+        await one.start()
+        yield {"url": f"valkeys://{listen}/0", "password": valkey.password}
+        await one.stop()
 
 
-async def test_the_certificate_of_the_store_is_checked(
-    valkey: embedded.EmbeddedValkey, front: str, tmp_path: Path
-) -> None:
+async def test_the_certificate_of_the_store_is_checked(front: dict[str, str], tmp_path: Path) -> None:
     certificate(tmp_path, "another")
     for name, good in (("own", True), ("another", False)):
-        settings = store_settings(valkey, url=front, ca_file=str(tmp_path / f"{name}.pem"))
-        store = connection.Store.connect(settings)
+        changed = {**front, "ca_file": str(tmp_path / f"{name}.pem")}
+        store = connection.Store.connect(connection.StoreSettings.model_validate(changed))
         try:
             assert (await store.check() == "") is good
         finally:

@@ -1,6 +1,7 @@
 """The local provisioner: manifests on one side, the sandbox on the other, the registry in between."""
 
 import asyncio
+import dataclasses
 import itertools
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -15,6 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from smsbridge.bitrix24 import limiter
 from smsbridge.core import errors
+from smsbridge.core.provider import Provider
 from smsbridge.provisioning import manifests, manifests_file, publish, report, role, service
 from smsbridge.provisioning.metrics import ProvisionerMetrics
 from smsbridge.provisioning.settings import ProvisioningSettings
@@ -488,3 +490,82 @@ async def test_a_resource_renamed_with_its_uid_stays_the_same_provider(store: St
         rows = await it.rows()
         assert set(rows) == {"two"}
         assert (rows["two"]["uid"], rows["two"]["removed"]) == ("same", False)
+
+
+async def test_a_restart_takes_nothing_from_who_has_the_place_now(store: Store, tmp_path: Path) -> None:
+    """Another deployment registered under the code after this one had let go of it."""
+    async with running(store, tmp_path) as it:
+        await it.lab.install()
+        it.write(manifest(it.lab, "one"))
+        await it.look()
+        it.write()
+        await it.look()
+        await it.lab.reconcile(dataclasses.replace(it.lab.provider, uid="of-another", code="one"))
+        before = await it.lab.requests()
+
+        async with again(it) as restarted:
+            await restarted.look()
+
+        assert await it.codes() == {"one"}
+        assert await it.lab.requests() == before
+
+
+@asynccontextmanager
+async def again(it: Running) -> AsyncIterator[Running]:
+    """Another process on the same store and file."""
+    provisioner = service.Provisioner(
+        ProvisioningSettings(interval_jitter=0),
+        source=manifests_file.FileSource(it.path),
+        registry=it.registry,
+        clients=it.lab.clients,
+        metrics=ProvisionerMetrics(CollectorRegistry()),
+        clock=it.lab.clock,
+    )
+    yield dataclasses.replace(it, provisioner=provisioner)
+    await provisioner.stop()
+
+
+async def test_a_late_removal_leaves_its_successor_registered(store: Store, tmp_path: Path) -> None:
+    """Removed while the portal is slow, and made again under the same name and code before it answers."""
+    async with running(store, tmp_path) as it:
+        await it.lab.install()
+        it.write(manifest(it.lab, "one"))
+        await it.look()
+        await it.lab.control.change_portal(DOMAIN, latency_ms=1500)
+        it.write()
+        await it.provisioner.follow()
+        await it.provisioner.reconcile_due()  # the removal is on its way to the portal
+        await asyncio.sleep(0.3)
+        await it.lab.control.change_portal(DOMAIN, latency_ms=0)
+        it.write(manifest(it.lab, "one"))
+        await it.look()
+
+        await it.work()
+
+        (row,) = [row for row in await report.list_providers(it.registry) if not row["removed"]]
+        assert (row["ready"], await it.codes()) == (True, {"one"})
+
+
+async def test_what_its_source_still_knows_is_not_removed(store: Store, tmp_path: Path) -> None:
+    class Doubtful(manifests_file.FileSource):
+        async def is_gone(self, provider: Provider) -> bool:
+            return False
+
+    async with running(store, tmp_path) as it:
+        await it.lab.install()
+        it.write(manifest(it.lab, "one"))
+        await it.look()
+        it.write()
+        doubting = service.Provisioner(
+            ProvisioningSettings(interval_jitter=0),
+            source=Doubtful(it.path),
+            registry=it.registry,
+            clients=it.lab.clients,
+            metrics=ProvisionerMetrics(CollectorRegistry()),
+            clock=it.lab.clock,
+        )
+        await dataclasses.replace(it, provisioner=doubting).look()
+
+        assert (await it.rows())["one"]["removed"] is False
+        assert await it.codes() == {"one"}
+        await doubting.stop()

@@ -20,6 +20,7 @@ from smsbridge.gateway.callbacks import Callbacks
 from smsbridge.gateway.doors import Doors
 from smsbridge.gateway.events import Events
 from smsbridge.gateway.journal import Journal, Kind
+from smsbridge.gateway.leaving import Leaving
 from smsbridge.gateway.metrics import GatewayMetrics
 from smsbridge.gateway.service import Accepting
 from smsbridge.gateway.settings import GatewaySettings
@@ -208,7 +209,8 @@ class Role:
         """
         settings = self._settings
         host, port = addresses.split(settings.listen)
-        server = web.Server(doors, access_log=None, lingering_time=_LINGER_SECONDS, auto_decompress=False)
+        leaving = Leaving(doors)
+        server = web.Server(leaving, access_log=None, lingering_time=_LINGER_SECONDS, auto_decompress=False)
         runner = web.ServerRunner(server, shutdown_timeout=settings.stop_seconds)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
@@ -219,6 +221,7 @@ class Role:
                 f"cannot listen on {settings.listen} ({error.strerror})", field="gateway.listen"
             ) from error
         self.address = addresses.join(host, runner.addresses[0][1])
+        stack.push_async_callback(leaving.see_off, server, seconds=settings.leave_seconds)
 
     def _registry_changed(self) -> None:
         self._snapshots.changed_registry()

@@ -79,6 +79,11 @@ class GatewaySettings(BaseModel):
         ge=0,
         description="So long the start waits for the store before it serves from the snapshot (s).",
     )
+    leave_seconds: float = Field(
+        default=2.0,
+        ge=0,
+        description="When stopping, kept connections are told to close for so long (s) before they are cut.",
+    )
     stop_seconds: float = Field(
         default=10.0, ge=0, description="How long posts in hand may take when stopping (s)."
     )

@@ -62,6 +62,8 @@ class Reason(StrEnum):
     SENDING = "Sending"
     PAUSED = "Paused"
     ACCOUNT_PAUSED = "AccountPaused"
+    SENDER_AWAY = "SenderAway"
+    STORE_AWAY = "StoreAway"
     REMOVED = "Removed"
     # Ready, and the resource as a whole
     ALL_GOOD = "AllGood"
@@ -115,6 +117,10 @@ SENTENCES: dict[Reason, str] = {
     Reason.SENDING: "messages go out",
     Reason.PAUSED: "spec.paused keeps messages queued; set it to false to send them",
     Reason.ACCOUNT_PAUSED: "the SMSC account is paused and messages wait",
+    Reason.SENDER_AWAY: "the sender does not answer the operator, so it cannot be seen whether messages go "
+    "out; look at its pods",
+    Reason.STORE_AWAY: "the store does not answer; what comes in is kept in the gateways' journals, and "
+    "nothing is sent until it is back",
     Reason.REMOVED: "the provider was removed; what is under way is still settled",
     Reason.ALL_GOOD: "everything is in order",
     Reason.INVALID_SPEC: "the resource is not valid; correct it as the message says",

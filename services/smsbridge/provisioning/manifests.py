@@ -52,8 +52,14 @@ class ResourceError:
 
 @dataclass(frozen=True, slots=True)
 class Manifests:
+    """`namespaces`: those that were looked into; None for all. Of others nothing is known."""
+
     declared: tuple[convert.Declared, ...] = ()
     errors: tuple[ResourceError, ...] = ()
+    namespaces: frozenset[str] | None = None
+
+    def looked_into(self, namespace: str) -> bool:
+        return self.namespaces is None or namespace in self.namespaces
 
     @property
     def labels(self) -> frozenset[str]:

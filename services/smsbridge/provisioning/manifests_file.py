@@ -7,6 +7,7 @@ import hashlib
 from pathlib import Path
 
 from smsbridge.core import errors
+from smsbridge.core.provider import Provider
 from smsbridge.provisioning import manifests
 
 
@@ -49,3 +50,7 @@ class FileSource:
         """Raises ConfigError where the file cannot be read."""
         content = await asyncio.to_thread(self._file.changed)
         return None if content is None else await asyncio.to_thread(manifests.read, content)
+
+    async def is_gone(self, provider: Provider) -> bool:
+        """What the file does not name is gone."""
+        return True

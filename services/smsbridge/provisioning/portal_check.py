@@ -226,7 +226,8 @@ async def _failed(
 ) -> list[Condition]:
     refused = isinstance(error, portal_errors.PortalRefused)
     if refused and not any(isinstance(error, kind) for kind, _, _ in _REFUSALS):
-        detail = error.description or error.sentence
+        # The portal may repeat what it was sent.
+        detail = urls.without_keys(error.description or error.sentence)
         return [
             _authorized(Status.TRUE, Reason.AUTHORIZED),
             _registration(Status.FALSE, Reason.REGISTRATION_REFUSED, detail=detail),

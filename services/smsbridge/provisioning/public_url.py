@@ -53,7 +53,7 @@ class PublicUrls:
                     host, port, ssl=self._context(), server_hostname=host
                 )
         except ssl.SSLCertVerificationError as error:
-            return error.verify_message or "it cannot be verified"
+            return f"{host}: {error.verify_message or 'it cannot be verified'}"
         except (OSError, TimeoutError):
             return ""
         writer.close()

@@ -34,7 +34,10 @@ def plan(manifests: Manifests, declared: Sequence[Declared], entries: Mapping[st
     for error in manifests.errors:
         if error.label:
             invalid.setdefault(error.label, []).append(error)
-    accepted: list[Provider] = []
+    # Those of namespaces that were not looked into stand as they are.
+    accepted = [
+        entry.provider for entry in living.values() if not manifests.looked_into(entry.provider.namespace)
+    ]
     put: list[Entry] = []
     for item in sorted(declared, key=lambda d: d.provider.uid not in living):
         old = living.get(item.provider.uid)
@@ -83,11 +86,9 @@ def refusal(provider: Provider, old: Provider | None, others: Iterable[Provider]
     return None
 
 
-def taken_over(provider: Provider, living: Iterable[Provider]) -> bool:
-    """True where another provider now stands under the same code in the same portal: nothing may be
-    unregistered.
-    """
-    return any(other.uid != provider.uid and _same_place(provider, other) for other in living)
+def successors(provider: Provider, living: Iterable[Provider]) -> list[Provider]:
+    """Who stands under the same code in the same portal now: for their sake nothing may be unregistered."""
+    return [other for other in living if other.uid != provider.uid and _same_place(provider, other)]
 
 
 def _same_place(one: Provider, other: Provider) -> bool:
@@ -100,17 +101,21 @@ def _same_place(one: Provider, other: Provider) -> bool:
 
 
 def _changed(item: Declared, old: Entry | None) -> Entry | None:
-    new = Entry(item.provider, item.source.generation or 1, item.sections)
+    counted = item.source.generation
+    new = Entry(item.provider, counted or 1, item.sections)
     if old is None:
         return new
     if (new.provider, dict(new.sections)) == (old.provider, dict(old.sections)):
-        return None
-    return dataclasses.replace(new, generation=item.source.generation or old.generation + 1)
+        # Changed there and back again: whoever waits for this generation has to see it.
+        return new if counted not in (0, old.generation) else None
+    return dataclasses.replace(new, generation=counted or old.generation + 1)
 
 
 def _gone(provider: Provider, manifests: Manifests, declared: Sequence[Declared]) -> bool:
     """Removed, or replaced by one of the same name with another uid. Doubt keeps it."""
     if any(item.provider.uid == provider.uid for item in declared):
+        return False
+    if not manifests.looked_into(provider.namespace):
         return False
     label = f"{provider.namespace}/{provider.name}"
     if label not in manifests.labels:

@@ -60,7 +60,9 @@ async def reconcile(
     )
     names = fields.names_of(sections or {})
     seen = await portal_check.check(provider, state, names=names, clients=clients.portal, now=now)
-    portal, state = await _trusted(provider, seen.conditions, clients.public_urls), seen.state
+    portal, state = seen.conditions, seen.state
+    if clients.settings.check_public_urls:
+        portal = await _trusted(provider, portal, clients.public_urls)
     merged = conditions.merge(state.conditions, [*account, *portal], generation=generation, now=now)
     state = replace(state, conditions=merged)
     lacking = [item for item in merged if item.status is not Status.TRUE and item.type is not Type.READY]

@@ -101,7 +101,11 @@ class Role:
         await self._open.aclose()
 
     async def ready(self) -> str:
-        return await self._store.check() or await self._key_problem() or self.provisioner.problem
+        return await self.usable() or self.provisioner.problem
+
+    async def usable(self) -> str:
+        """Empty where store and key are right, whatever is declared or not; else why not."""
+        return await self._store.check() or await self._key_problem()
 
     async def _key_problem(self) -> str:
         """Asked until it is right once: the key of a running process does not change."""

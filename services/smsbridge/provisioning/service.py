@@ -31,6 +31,7 @@ from smsbridge.store.registry import Contents, Entry, Registry
 
 log = structlog.get_logger()
 
+_FINISH_SECONDS = 5.0
 _BREATH_SECONDS = 0.25  # between two looks while something due is still in hand
 
 
@@ -42,6 +43,9 @@ class Source(Protocol):
 
     async def changed(self) -> Manifests | None:
         """All that is declared now, where it is another than last time. Raises ConfigError."""
+
+    async def is_gone(self, provider: Provider) -> bool:
+        """Whether a provider that is declared no more was removed indeed. Raises an Away in doubt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +172,16 @@ class Provisioner:
 
     def is_let_go(self, uid: str) -> bool:
         """True where nothing more will be done to the portal for it."""
-        return uid in self._let_go or uid not in self._contents.entries
+        known = self._let_go | self._contents.let_go
+        return uid in known or uid not in self._contents.entries
 
     async def stop(self) -> None:
-        """What is in hand is given up: every step of it may be repeated."""
-        await tasks.end(*self._running.values())
+        """What is in hand is finished where that is quick, so that a new pair of tokens is stored; else it is
+        given up, for every step may be repeated.
+        """
+        if running := list(self._running.values()):
+            await asyncio.wait(running, timeout=_FINISH_SECONDS)
+            await tasks.end(*running)
 
     async def _one(self, uid: str, known: Mapping[str, State]) -> None:
         async with self._limit:
@@ -224,21 +233,28 @@ class Provisioner:
         kept_ms = self._contents.now_ms - provider.removed_at_ms
         if kept_ms >= self._settings.removed_kept_seconds * 1000:
             await self._registry.erase(provider.uid)
+            self._let_go.discard(provider.uid)
             if not named:
                 await self._registry.put_state(provider.namespace, provider.name, None)
-                self._metrics.forget(provider)
+                self._last.pop(_label(provider), None)
             log.info("provider_erased", provider=provider.uid)
             return False
-        if provider.uid in self._let_go:
+        if provider.uid in self._let_go or provider.uid in self._contents.let_go:
             return False
-        if publish.taken_over(provider, living):
+        if publish.successors(provider, living):
             removal = portal_check.Removal(True, "another provider stands under its code now")
         else:
             removal = await reconcile.remove(provider, clients=self._clients)
         if removal.done:
+            await self._registry.let_go(provider.uid)
             self._let_go.add(provider.uid)
             log.info("provider_let_go", provider=provider.uid, outcome=removal.message)
-        if not named:
+        # The portal may have taken its time, and another may have its name or its place by now.
+        await self._load()
+        living = [other for other in self._contents.providers.values() if not other.removed]
+        for other in publish.successors(provider, living):
+            self._schedule.now(other.uid)
+        if not any(_label(other) == _label(provider) for other in living):
             shown = reconcile.removed(state, removal, now=self._clock.now())
             await self._show(Change(_label(provider), state, shown, provider))
         return not removal.done
@@ -248,6 +264,9 @@ class Provisioner:
         declared = [await self._with_uid(item) for item in wanted.declared]
         plan = publish.plan(wanted, declared, self._contents.entries)
         for provider in plan.remove:
+            if not await self._source.is_gone(provider):
+                log.warning("removal_doubted", provider=provider.uid)
+                continue
             await self._registry.tombstone(provider)
             log.info(
                 "provider_removed", provider=provider.uid, namespace=provider.namespace, name=provider.name
@@ -298,7 +317,9 @@ class Provisioner:
             await self._registry.put_state(namespace, name, change.new.to_json())
             _log_change(change)
         self._last[change.label] = change.new
-        if change.provider is not None:
+        if change.provider is not None and change.provider.removed:
+            self._metrics.forget(change.provider)  # nobody is to be alerted by what is gone
+        elif change.provider is not None:
             self._metrics.show(change.provider, change.new)
         self._shown(change)
 

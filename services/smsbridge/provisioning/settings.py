@@ -68,6 +68,10 @@ class ProvisioningSettings(BaseModel):
     smsc_check_seconds: float = Field(
         default=10.0, gt=0, description="How long a question to SMSC may take; its permit ends then (s)."
     )
+    check_public_urls: bool = Field(
+        default=True,
+        description="Look at the certificates of publicUrl; off where these names lead elsewhere from here.",
+    )
     tokens: TokenSettings = Field(
         default_factory=TokenSettings, description="How the portals' tokens are renewed."
     )

@@ -3,7 +3,7 @@ secret.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -34,6 +34,11 @@ class State:
 
     def find(self, type_: Type) -> Condition | None:
         return next((item for item in self.conditions if item.type is type_), None)
+
+    def with_condition(self, item: Condition, *, now: datetime) -> "State":
+        """With another word for one condition since `now`, and with the Ready that follows from it."""
+        merged = conditions.merge(self.conditions, [item], generation=self.generation, now=now)
+        return replace(self, conditions=merged)
 
     @property
     def ready(self) -> bool:

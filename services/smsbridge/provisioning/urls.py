@@ -3,6 +3,7 @@
 What is shown where others may read it (a resource's status, a log) uses the masked form.
 """
 
+import re
 from dataclasses import dataclass, field
 
 from smsbridge.core.provider import Provider
@@ -11,6 +12,7 @@ from smsbridge.store.keyring import Keyring
 PORTAL_DOOR = "bitrix24"
 SMSC_DOOR = "smsc"
 _MASKED_KEY = "***"
+_KEY = re.compile(rf"(/(?:{PORTAL_DOOR}|{SMSC_DOOR})/[^/\s]+/[^/\s]+/)[a-z2-7]{{32}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,11 @@ def of(provider: Provider, keyring: Keyring) -> Urls:
         portal_key=keyring.url_key(PORTAL_DOOR, provider.uid),
         smsc_key=keyring.url_key(SMSC_DOOR, provider.uid),
     )
+
+
+def without_keys(text: str) -> str:
+    """What others say, without the keys of our addresses in it."""
+    return _KEY.sub(rf"\1{_MASKED_KEY}", text)
 
 
 def masked(provider: Provider) -> Urls:

@@ -6,6 +6,7 @@ by a pause; the loop goes on. What a step does, and what it means, is its owner'
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import structlog
 from prometheus_client import Counter
@@ -16,7 +17,7 @@ log = structlog.get_logger()
 Step = Callable[[], Awaitable[float | None]]
 
 
-async def end(*given: asyncio.Task[None] | None) -> None:
+async def end(*given: asyncio.Task[Any] | None) -> None:
     """Cancels tasks and waits for their end.
 
     Once is not enough: on Python 3.11 `asyncio.wait_for`, which the store's driver uses, may swallow a

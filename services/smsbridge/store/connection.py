@@ -41,8 +41,8 @@ _AWAY_REPLIES = (
 
 
 # A replica answers what it has on disk. Asked in one breath with the write it answers before its fsync, and
-# then again only after a second: so it is asked after the write's own answer, and soon once more.
-_FIRST_WAIT_MS = 50
+# then again only after a second: so it is asked after the write's own answer, and soon twice more.
+_FIRST_WAITS_MS = (10, 40)
 # A write of its own in front of WAITAOF: a repeated operation may write nothing, and then WAITAOF, which
 # speaks of the writes of its own connection, would confirm what no replica has.
 _MARK = "#!lua flags=allow-oom\nreturn redis.call('SET', KEYS[1] .. 'mark', '')"
@@ -71,7 +71,7 @@ class StoreSettings(BaseModel):
         description="Replicas of a primary that must have fsynced what may not be lost (WAITAOF). "
         "-1: 1 for sentinel:// and cluster://, else 0.",
     )
-    wait_ms: int = Field(400, description="How long such a confirmation may take (ms).")
+    wait_ms: int = Field(400, ge=50, description="How long such a confirmation may take (ms).")
     timeout_seconds: float = Field(5.0, description="How long one command may take (s).")
     max_connections: int = Field(64, description="Connections of one process at most.")
     claim_below_memory: float = Field(
@@ -143,10 +143,8 @@ class Store:
     async def _confirmed(self, tag: str, *calls: servers.Command) -> Any:
         """The first call's answer, once the replicas have it on disk."""
         mark = ("EVAL", _MARK, 1, tag)
-        first_ms = min(_FIRST_WAIT_MS, self.settings.wait_ms)
-        waits = [
-            ("WAITAOF", 1, self.replicas, ms) for ms in (first_ms, self.settings.wait_ms - first_ms) if ms
-        ]
+        last_ms = max(1, self.settings.wait_ms - sum(_FIRST_WAITS_MS))  # 0 would be for ever
+        waits = [("WAITAOF", 1, self.replicas, ms) for ms in (*_FIRST_WAITS_MS, last_ms)]
         answer, *others = await self.servers.talk(tag, (*calls, mark), waits)
         if isinstance(answer, Exception):
             raise answer

@@ -49,6 +49,7 @@ class Contents:
     version: int = 0
     now_ms: int = 0
     entries: Mapping[str, Entry] = field(default_factory=dict)
+    let_go: frozenset[str] = frozenset()  # removed ones whose portal is not to be asked any more
 
     @property
     def providers(self) -> dict[str, Provider]:
@@ -84,6 +85,10 @@ class Registry:
         label = _label(provider.namespace, provider.name)
         return int((await self._change("remove", provider.uid, label))["version"])
 
+    async def let_go(self, uid: str) -> None:
+        """A removed provider's portal has been asked; it may belong to another one from now on."""
+        await self._change("let-go", uid)
+
     async def erase(self, uid: str) -> None:
         """Everything that was kept under the provider's tag, then the provider itself."""
         keys = await self._store.keys(tags.provider(uid))
@@ -103,7 +108,8 @@ class Registry:
                 gone = dataclasses.replace(entry.provider, removed_at_ms=int(removed[uid]))
                 entry = dataclasses.replace(entry, provider=gone)
             entries[uid] = entry
-        return Contents(int(answer["version"]), int(answer["now_ms"]), entries)
+        let_go = frozenset(answer.get("let_go") or ())
+        return Contents(int(answer["version"]), int(answer["now_ms"]), entries, let_go)
 
     async def version(self) -> int:
         return int((await self._read("versions"))["version"])

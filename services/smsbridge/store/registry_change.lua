@@ -3,6 +3,7 @@
 --   uid    NAME CANDIDATE          the uid of a name, CANDIDATE where it has none yet
 --   put    UID NAME SEALED         a provider's settings; takes back a tombstone of the same uid
 --   remove UID NAME                a tombstone; the name is free for a new provider
+--   let-go UID                     a removed provider's portal is not to be asked any more
 --   erase  UID                     nothing of it is left here
 --   state  NAME JSON               conditions of a provider; empty JSON takes them away
 --   bind   UID MEMBER              which portal a provider belongs to
@@ -28,12 +29,17 @@ elseif what == 'put' then
   end
   redis.call('HSET', T .. 'names', b, a)
   redis.call('HDEL', T .. 'removed', a)
+  redis.call('SREM', T .. 'let-go', a)
   return cjson.encode({ version = raise() })
 elseif what == 'remove' then
   redis.call('HSETNX', T .. 'removed', a, now())
   if redis.call('HGET', T .. 'names', b) == a then redis.call('HDEL', T .. 'names', b) end
   return cjson.encode({ version = raise() })
+elseif what == 'let-go' then
+  redis.call('SADD', T .. 'let-go', a)
+  return cjson.encode({})
 elseif what == 'erase' then
+  redis.call('SREM', T .. 'let-go', a)
   redis.call('HDEL', T .. 'providers', a)
   redis.call('HDEL', T .. 'removed', a)
   redis.call('HDEL', T .. 'bindings', a)

@@ -15,6 +15,8 @@ local versions = {
 if ARGV[1] == 'providers' then
   versions.providers = map('providers')
   versions.removed = map('removed')
+  local let_go = redis.call('SMEMBERS', T .. 'let-go')
+  if #let_go > 0 then versions.let_go = let_go end
 elseif ARGV[1] == 'states' then
   versions.states = map('states')
 elseif ARGV[1] == 'installations' then
