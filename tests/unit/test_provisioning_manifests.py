@@ -230,6 +230,13 @@ BAD_FIELDS: list[tuple[str, object, str, str]] = [
     ("spec.validity.bulk", "73h", "spec.validity.bulk", "1m to 72h"),
     ("spec.hlr.beforeSend", "sometimes", "spec.hlr.beforeSend", "'never', 'cached', 'always'"),
     ("spec.hlr.skipUnavailable", True, "spec.hlr.skipUnavailable", "cached or always"),
+    (
+        "spec.crm.fields.region",
+        "UF_CRM_OPERATOR",
+        "spec.crm.fields.region",
+        "the same field as crm.fields.operator",
+    ),
+    ("spec.crm.fields.checkedAt", "UF_CRM_SMS_REACH", "spec.crm.fields.checkedAt", "crm.fields.reachability"),
     ("spec.hlr.cacheTtl.active", "0s", "spec.hlr.cacheTtl.active", "1m to 8760h"),
     ("spec.hlr.dailyBudget", "lots", "spec.hlr.dailyBudget", "no amount of roubles"),
     ("spec.crm.enrichLeads", "yes", "spec.crm.enrichLeads", "'never', 'calls', 'all'"),

@@ -136,3 +136,23 @@ async def test_a_new_neighbour_costs_the_others_nothing(store: Store, tmp_path: 
         await it.look()
 
         assert await it.lab.requests() - before == 3  # a look, the registration, its event
+
+
+async def test_fields_that_the_portal_refuses_cost_one_more_request_an_interval(
+    store: Store, tmp_path: Path
+) -> None:
+    async with running(store, tmp_path) as it:
+        await it.lab.control.change_portal(DOMAIN, access_token_seconds=3 * HOUR_SECONDS)
+        await it.lab.install()
+        refusal = Fault(kind=FaultKind.COMMAND_ERROR, error="", call="crm.lead.userfield.add")
+        await it.lab.control.portal_fault(DOMAIN, refusal)
+        it.write(manifest(it.lab, "smsc"))
+        await it.look()
+        await an_hour(it)
+        before = await costs(it)
+
+        await an_hour(it)
+
+        assert (await it.rows())["smsc"]["reason"] == "FieldsRefused"
+        # Six looks and as many attempts; the back-off's jitter may bring one more.
+        assert 2 * 5 <= (await costs(it))["portal"] - before["portal"] <= 2 * 7

@@ -54,6 +54,9 @@ class Reason(StrEnum):
     PUBLIC_URL_UNTRUSTED = "PublicUrlUntrusted"
     UNREGISTERED = "Unregistered"
     # FieldsReady
+    FIELDS_PRESENT = "FieldsPresent"
+    FIELDS_REFUSED = "FieldsRefused"
+    FIELD_TYPE_WRONG = "FieldTypeWrong"
     NOT_MANAGED = "NotManaged"
     # Sending
     SENDING = "Sending"
@@ -98,13 +101,19 @@ SENTENCES: dict[Reason, str] = {
     Reason.PORTAL_BLOCKED: "Bitrix24 has blocked requests to this portal; ask its support",
     Reason.PORTAL_GONE: "the portal was deleted; remove this provider",
     Reason.REGISTERED: "the portal shows the provider",
-    Reason.WAITING_FOR_PORTAL: "it is registered as soon as the portal is authorized",
+    Reason.WAITING_FOR_PORTAL: "it is done as soon as the portal is authorized",
     Reason.REGISTRATION_REFUSED: "the portal refuses the registration; see the message, correct the spec",
     Reason.PUBLIC_URL_UNTRUSTED: "the portal shows the provider, but a public client does not trust the "
     "certificate of publicUrl, so neither Bitrix24 nor SMSC would call it; give the ingress a certificate "
     "of a public authority for this host name, with its whole chain",
     Reason.UNREGISTERED: "it was taken out of the portal",
-    Reason.NOT_MANAGED: "custom fields are not managed",
+    Reason.FIELDS_PRESENT: "the CRM has all custom fields of spec.crm.fields",
+    Reason.FIELDS_REFUSED: "the portal refuses a custom field; see the message, and let an administrator of "
+    "its CRM open the application",
+    Reason.FIELD_TYPE_WRONG: "a custom field of this name is of another kind; remove it in the CRM, or name "
+    "another one in spec.crm.fields",
+    Reason.NOT_MANAGED: "custom fields are not managed: the application lacks the scope crm; add it in the "
+    "application's settings and install it again, where the CRM is to show what is known of a number",
     Reason.SENDING: "messages go out",
     Reason.PAUSED: "spec.paused keeps messages queued; set it to false to send them",
     Reason.ACCOUNT_PAUSED: "the SMSC account is paused and messages wait",

@@ -1,12 +1,12 @@
 """The registration in the portal: found out, made, made again, taken away, and said as conditions.
 
-A provider in order costs one request: a batch that lists our senders and writes the same settings again.
-`list` and
-`update` need an administrator, the application's own token and the scope, so they prove all three.
+A provider in order costs one request: a batch that lists our senders, writes the same settings again, and
+looks for our custom fields. `list` and `update` need an administrator, the application's own token and the
+scope, so they prove all three.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import structlog
@@ -18,7 +18,7 @@ from smsbridge.bitrix24.inbound import AppEventKind
 from smsbridge.core import errors
 from smsbridge.core.installation import Broken, EventKind, Installation, InstallEvent, Tokens
 from smsbridge.core.provider import Provider
-from smsbridge.provisioning import conditions, urls
+from smsbridge.provisioning import conditions, fields, spec, urls
 from smsbridge.provisioning.conditions import Condition, Reason, Status, Type
 from smsbridge.provisioning.portal import Portals
 from smsbridge.provisioning.state import State
@@ -53,6 +53,7 @@ class PortalClients:
     portals: Portals
     installations: Installations
     keyring: Keyring
+    maker: fields.Maker = field(default_factory=fields.Maker)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class Removal:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """PortalAuthorized and Registered, and what is to be remembered.
+    """PortalAuthorized, Registered and FieldsReady, and what is to be remembered.
 
     `put_back`: the portal had lost us without an event that would explain it.
     """
@@ -75,8 +76,10 @@ class Seen:
     put_back: bool = False
 
 
-async def check(provider: Provider, state: State, *, clients: PortalClients, now: datetime) -> Seen:
-    """Raises StoreAway."""
+async def check(
+    provider: Provider, state: State, *, names: spec.Fields, clients: PortalClients, now: datetime
+) -> Seen:
+    """Raises StoreAway. `names`: of the custom fields."""
     try:
         found = await _installation(provider, clients, at=int(now.timestamp()))
     except portal_errors.PortalError as error:
@@ -84,15 +87,19 @@ async def check(provider: Provider, state: State, *, clients: PortalClients, now
     if found is None:
         where = urls.masked(provider).install
         lacking = _authorized(Status.FALSE, Reason.NOT_INSTALLED, detail=f"installUrl is {where}")
-        return Seen([lacking, _wait()], state)
+        return Seen([lacking, *_wait()], state)
     state = replace(state, member_id=found.member_id)
     try:
-        registered = await _registered(provider, found, state, clients=clients)
+        registered = await _registered(provider, found, state, names=names, clients=clients)
     except portal_errors.PortalError as error:
         return Seen(await _failed(found, error, state, clients=clients), state)
     if found.broken is not Broken.NO:
         await clients.installations.mend(found)
-    done = [_authorized(Status.TRUE, Reason.AUTHORIZED), _registration(Status.TRUE, Reason.REGISTERED)]
+    done = [
+        _authorized(Status.TRUE, Reason.AUTHORIZED),
+        _registration(Status.TRUE, Reason.REGISTERED),
+        *registered.fields,
+    ]
     known = replace(state, registered=registered.mark, last_sync=now)
     return Seen(done, known, put_back=registered.anew and registered.mark == state.registered)
 
@@ -133,17 +140,19 @@ class _Registration:
 
     mark: str
     anew: bool
+    fields: list[Condition]
 
 
 async def _registered(
-    provider: Provider, found: Installation, state: State, *, clients: PortalClients
+    provider: Provider, found: Installation, state: State, *, names: spec.Fields, clients: PortalClients
 ) -> _Registration:
     """Raises a PortalError."""
     addresses = urls.of(provider, clients.keyring)
     api = clients.portals.api(provider, found.member_id, probing=True)
     mark = clients.keyring.digest("registration", f"{found.registrations_version} {addresses.install}")
     settled = mark == state.registered
-    seen = await _look(api, provider, addresses, events=not settled)
+    looked_at = clients.maker.moment()
+    seen = await _look(api, provider, addresses, names=names, events=not settled)
     how = messageservice.Registered.UPDATED
     if not seen.updated:
         how = await messageservice.register(
@@ -158,28 +167,45 @@ async def _registered(
     if not settled and not seen.bound:
         # Nobody binds it for us, and it goes with every update of the application.
         await app.bind_event(api, event=AppEventKind.UNINSTALL.value, handler=addresses.install)
-    return _Registration(mark, anew=how is messageservice.Registered.ADDED)
+    anew = how is messageservice.Registered.ADDED
+    try:
+        ready = await fields.settle(api, names, seen.fields, maker=clients.maker, looked_at=looked_at)
+    except portal_errors.PortalUnavailable as error:
+        # Whoever was told that they are there is told nothing else before we know.
+        told = _of(state, Type.FIELDS_READY)
+        unknown = conditions.condition(
+            Type.FIELDS_READY, Status.UNKNOWN, Reason.PORTAL_AWAY, detail=error.sentence
+        )
+        return _Registration(mark, anew, [] if told is Status.TRUE else [unknown])
+    return _Registration(mark, anew, [ready])
 
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What one batch told: our senders, whether ours took its settings again, whether our event is bound."""
+    """What one batch told: our senders, whether ours took its settings again, whether our event is bound,
+    and what there is of custom fields.
+    """
 
     codes: frozenset[str]
     updated: bool
     bound: bool
+    fields: tuple[batch.CommandResult, ...]
 
 
-async def _look(api: bitrix24.PortalApi, provider: Provider, addresses: urls.Urls, *, events: bool) -> _Look:
+async def _look(
+    api: bitrix24.PortalApi, provider: Provider, addresses: urls.Urls, *, names: spec.Fields, events: bool
+) -> _Look:
     """One request. `events`: ask also for the bound events."""
     params: dict[str, str | dict[str, str]] = {"CODE": provider.code, "HANDLER": addresses.handler}
     params["NAME"] = _caption(provider.display_name)
     if provider.description:
         params["DESCRIPTION"] = _caption(provider.description)
-    commands = [batch.Command(_LIST), batch.Command(_UPDATE, dict(params))]
+    asked = fields.look(names)
+    commands = [batch.Command(_LIST), batch.Command(_UPDATE, dict(params)), *asked]
     if events:
         commands.append(batch.Command(app.EVENTS_METHOD))
-    listed, updated, *bound = (await api.batch(commands, priority=limiter.Priority.TOKENS)).results
+    listed, updated, *others = (await api.batch(commands, priority=limiter.Priority.TOKENS)).results
+    found, bound = others[: len(asked)], others[len(asked) :]
     for result in (listed, *bound):
         if result.error:
             raise result.error
@@ -191,6 +217,7 @@ async def _look(api: bitrix24.PortalApi, provider: Provider, addresses: urls.Url
         codes,
         updated=provider.code.lower() in codes and updated.ok,
         bound=any(app.is_bound(item.value, event=event, handler=addresses.install) for item in bound),
+        fields=tuple(found),
     )
 
 
@@ -204,6 +231,7 @@ async def _failed(
         return [
             _authorized(Status.TRUE, Reason.AUTHORIZED),
             _registration(Status.FALSE, Reason.REGISTRATION_REFUSED, detail=detail),
+            *([] if _of(state, Type.FIELDS_READY) else [_fields_wait()]),
         ]
     current = await clients.installations.get(found.client_id, found.member_id)
     if (
@@ -229,13 +257,23 @@ def _unauthorized(error: portal_errors.PortalError) -> Condition:
 
 def _waiting(state: State, error: errors.SmsbridgeError) -> list[Condition]:
     """A portal that does not answer still shows what it showed."""
-    if isinstance(error, errors.Away) and state.find(Type.REGISTERED):
-        return []
-    return [_wait()]
+    shown = _wait()
+    if isinstance(error, errors.Away):
+        return [item for item in shown if not _of(state, item.type)]
+    return shown
 
 
-def _wait() -> Condition:
-    return _registration(Status.FALSE, Reason.WAITING_FOR_PORTAL)
+def _wait() -> list[Condition]:
+    return [_registration(Status.FALSE, Reason.WAITING_FOR_PORTAL), _fields_wait()]
+
+
+def _fields_wait() -> Condition:
+    return conditions.condition(Type.FIELDS_READY, Status.UNKNOWN, Reason.WAITING_FOR_PORTAL)
+
+
+def _of(state: State, type_: Type) -> Status | None:
+    found = state.find(type_)
+    return found.status if found is not None else None
 
 
 def _authorized(status: Status, reason: Reason, *, detail: str = "") -> Condition:

@@ -5,12 +5,13 @@ Every step is safe to repeat; clients come as arguments. When it is done again i
 the provisioner's loop, here and in the operator alike.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from smsbridge.core.provider import DeletionPolicy, Provider
-from smsbridge.provisioning import account_check, conditions, convert, portal_check
+from smsbridge.provisioning import account_check, conditions, convert, fields, portal_check
 from smsbridge.provisioning.conditions import Condition, Reason, Status, Type
 from smsbridge.provisioning.manifests import ResourceError
 from smsbridge.provisioning.portal_check import Removal
@@ -44,19 +45,25 @@ class Outcome:
 
 
 async def reconcile(
-    provider: Provider, state: State, *, generation: int, clients: Clients, now: datetime
+    provider: Provider,
+    state: State,
+    *,
+    generation: int,
+    clients: Clients,
+    now: datetime,
+    sections: Mapping[str, Any] | None = None,
 ) -> Outcome:
-    """Raises StoreAway; nothing else that happens out there."""
+    """Raises StoreAway; nothing else that happens out there. `sections`: of the provider's registry entry."""
     state = replace(state, uid=provider.uid, generation=generation, errors=(), removed=False)
     account, state = await account_check.check(
         provider, state, clients=clients.account, settings=clients.settings, now=now
     )
-    seen = await portal_check.check(provider, state, clients=clients.portal, now=now)
+    names = fields.names_of(sections or {})
+    seen = await portal_check.check(provider, state, names=names, clients=clients.portal, now=now)
     portal, state = seen.conditions, seen.state
     if clients.settings.check_public_urls:
         portal = await _trusted(provider, portal, clients.public_urls)
-    fields = conditions.condition(Type.FIELDS_READY, Status.TRUE, Reason.NOT_MANAGED)
-    merged = conditions.merge(state.conditions, [*account, *portal, fields], generation=generation, now=now)
+    merged = conditions.merge(state.conditions, [*account, *portal], generation=generation, now=now)
     state = replace(state, conditions=merged)
     lacking = [item for item in merged if item.status is not Status.TRUE and item.type is not Type.READY]
     again = any(item.reason is not Reason.PAUSED for item in lacking)  # that is what the spec asks for

@@ -27,7 +27,7 @@ from smsbridge.provisioning.settings import ProvisioningSettings
 from smsbridge.provisioning.state import State
 from smsbridge.runtime import clock as clocks
 from smsbridge.runtime import tasks
-from smsbridge.store.registry import Contents, Registry
+from smsbridge.store.registry import Contents, Entry, Registry
 
 log = structlog.get_logger()
 
@@ -195,7 +195,7 @@ class Provisioner:
                     if entry.provider.removed:
                         again = await self._settle_removed(entry.provider, state)
                     else:
-                        again = await self._reconcile(entry.provider, state, generation=entry.generation)
+                        again = await self._reconcile(entry, state)
             except errors.Away as error:
                 log.info("reconcile_postponed", provider=uid, code=error.code)
                 self._metrics.reconciliations.labels("failed").inc()
@@ -206,12 +206,18 @@ class Provisioner:
                 again = True
             self._schedule.done(uid, again=again, started=started)
 
-    async def _reconcile(self, provider: Provider, state: State, *, generation: int) -> bool:
+    async def _reconcile(self, entry: Entry, state: State) -> bool:
+        provider = entry.provider
         if state.uid not in ("", provider.uid):
             state = State()
         now = self._clock.now()
         outcome = await reconcile.reconcile(
-            provider, state, generation=generation, clients=self._clients, now=now
+            provider,
+            state,
+            generation=entry.generation,
+            clients=self._clients,
+            now=now,
+            sections=entry.sections,
         )
         new = outcome.state
         if invalid := self._invalid.get(_label(provider), ()):

@@ -266,7 +266,9 @@ class CrmSection(Section):
     )
     robots: bool = Field(default=True, description="Offer robots for automation rules.")
     fields: Fields = Field(
-        default=Fields(), description="Custom fields of contacts and leads that are written."
+        default=Fields(),
+        description="Custom fields of contacts, leads and companies, made where they are missing and the "
+        "application has the scope `crm`.",
     )
 
 

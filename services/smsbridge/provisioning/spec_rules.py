@@ -20,7 +20,8 @@ _SECOND = timedelta(seconds=1)
 
 def check(spec: specs.SmscProviderSpec) -> list[errors.InputError]:
     """Fields are dotted from `spec` on."""
-    found = [*_captions(spec), *_addresses(spec), *_routing(spec), *_rules(spec), *_times(spec), *_hlr(spec)]
+    parts = (_captions, _addresses, _routing, _rules, _times, _hlr, _fields)
+    found = [mistake for part in parts for mistake in part(spec)]
     return [errors.InputError(sentence, field=f"spec.{name}") for name, sentence in found]
 
 
@@ -102,6 +103,15 @@ def _hlr(spec: specs.SmscProviderSpec) -> Found:
             yield f"hlr.cacheTtl.{name}", sentence
     if spec.hlr.skip_unavailable and spec.hlr.before_send is specs.BeforeSend.NEVER:
         yield "hlr.skipUnavailable", "needs hlr.beforeSend: cached or always"
+
+
+def _fields(spec: specs.SmscProviderSpec) -> Found:
+    taken: dict[str, str] = {}
+    for name, field in specs.Fields.model_fields.items():
+        value = getattr(spec.crm.fields, name)
+        if value in taken:
+            yield f"crm.fields.{field.alias}", f"is the same field as crm.fields.{taken[value]}; name another"
+        taken[value] = field.alias or name
 
 
 def _outside(value: timedelta, least: timedelta, most: timedelta) -> str:

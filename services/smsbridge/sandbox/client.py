@@ -152,6 +152,43 @@ class SandboxClient:
         """What is registered, by application."""
         return await self._get(f"/portals/{domain}/senders", dict[str, list[dict[str, Any]]])
 
+    # The CRM: `kind` is lead, contact or company
+
+    async def create_entities(self, domain: str, kind: str, order: orders.EntitiesOrder) -> list[int]:
+        report = await self._post(f"/portals/{domain}/crm/{kind}", order, reports.EntitiesReport)
+        return report.ids
+
+    async def entities(
+        self, domain: str, kind: str, *, offset: int = 0, limit: int = 10_000
+    ) -> list[reports.EntityReport]:
+        path = f"/portals/{domain}/crm/{kind}?offset={offset}&limit={limit}"
+        return await self._get(path, list[reports.EntityReport])
+
+    async def change_entity(
+        self, domain: str, kind: str, entity_id: int, order: orders.EntityOrder
+    ) -> reports.EntityReport:
+        """By hand."""
+        return await self._post(f"/portals/{domain}/crm/{kind}/{entity_id}", order, reports.EntityReport)
+
+    async def delete_entity(self, domain: str, kind: str, entity_id: int) -> None:
+        await self._call("DELETE", f"/portals/{domain}/crm/{kind}/{entity_id}")
+
+    async def crm_events(self, domain: str) -> dict[str, dict[str, int]]:
+        """Posts that are over, by event and HTTP status; 0 where nobody answered."""
+        return await self._get(f"/portals/{domain}/crm-events", dict[str, dict[str, int]])
+
+    async def activities(self, domain: str) -> dict[str, list[dict[str, Any]]]:
+        """Robots and activities, by application."""
+        return await self._get(f"/portals/{domain}/activities", dict[str, list[dict[str, Any]]])
+
+    async def run(self, domain: str, order: orders.RunOrder) -> reports.StepReport:
+        """Runs a robot or an activity; its answer, where it waits for one, is among the `steps` later."""
+        return await self._post(f"/portals/{domain}/run", order, reports.StepReport)
+
+    async def steps(self, domain: str, *, offset: int = 0, limit: int = 10_000) -> list[reports.StepReport]:
+        path = f"/portals/{domain}/steps?offset={offset}&limit={limit}"
+        return await self._get(path, list[reports.StepReport])
+
     async def rename(self, domain: str, new_domain: str) -> None:
         await self._call("POST", f"/portals/{domain}/rename", {"domain": new_domain})
 

@@ -1,6 +1,7 @@
 """What the control API takes: the things a person or a portal would do. The client builds the same models."""
 
 from enum import StrEnum
+from typing import Any
 
 from pydantic import Field, model_validator
 
@@ -71,6 +72,53 @@ class EventOrder(Model):
     event: str = Field(default="ONCRMLEADADD", description="bound event")
     entity_id: int = Field(default=1, ge=1, description="data[FIELDS][ID]")
     user_id: int = Field(default=0, ge=0, description="who caused it; 0: a robot, so no tokens")
+
+
+class EntitiesOrder(Model):
+    """New contacts, leads or companies, as people or telephony make them."""
+
+    range: PhoneRange | None = Field(default=None, description="one for each number")
+    phones: list[list[str]] = Field(default_factory=list, description="one for each item, with these phones")
+    fields: dict[str, Any] = Field(default_factory=dict, description="their fields, by the CRM's names")
+    user_id: int = Field(default=0, ge=0, description="who made them; 0: a robot or telephony, so no tokens")
+    quiet: bool = Field(default=False, description="tell no handler: they were there before")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "EntitiesOrder":
+        if bool(self.phones) == (self.range is not None):
+            raise ValueError("give either `phones` or `range`")
+        return self
+
+
+class EntityOrder(Model):
+    """A change by hand."""
+
+    fields: dict[str, Any] = Field(
+        description="what is written, by the CRM's names; lists by their XML_ID too"
+    )
+    user_id: int = Field(default=1, ge=0, description="who; 0: a robot, so no tokens")
+
+
+class DocumentKind(StrEnum):
+    LEAD = "lead"
+    DEAL = "deal"
+    CONTACT = "contact"  # these two are for activities alone
+    COMPANY = "company"
+
+
+class RunOrder(Model):
+    client_id: str = Field(default="", description="which application; empty: the only one")
+    code: str = Field(description="CODE of the robot or activity")
+    document: DocumentKind = Field(default=DocumentKind.LEAD, description="what its workflow runs on")
+    document_id: int = Field(default=1, ge=1, description="id of that")
+    properties: dict[str, str | list[str]] = Field(
+        default_factory=dict, description="what its author entered"
+    )
+    wait: bool = Field(
+        default=True, description="wait for the answer, where the registration leaves that open"
+    )
+    timeout_seconds: int = Field(default=0, ge=0, description="how long it waits; 0: for ever")
+    copies: int = Field(default=1, ge=1, description="posts of the same step")
 
 
 class RenameOrder(Model):

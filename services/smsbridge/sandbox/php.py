@@ -82,3 +82,9 @@ def scalar(value: Any) -> str:
     if value is None or value is False or isinstance(value, dict | list):
         return ""
     return str(value)
+
+
+def integer(value: Any) -> int:
+    """(int): the digits in front, else 0."""
+    found = re.match(r"\s*-?[0-9]+", scalar(value))
+    return int(found[0]) if found else 0

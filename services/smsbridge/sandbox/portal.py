@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from smsbridge.sandbox import faults, reports
+from smsbridge.sandbox.crm import Crm
 from smsbridge.sandbox.portal_limits import OperatingTime, RequestBucket
 from smsbridge.sandbox.settings import ApplicationSettings, PortalSettings
 
@@ -26,6 +27,38 @@ class Sender:
 
 
 @dataclass(slots=True)
+class Activity:
+    """A robot, or an activity of the designer. Without `use_subscription` a workflow's author chooses."""
+
+    code: str
+    robot: bool
+    handler: str = ""
+    name: Any = ""
+    description: Any = ""
+    auth_user_id: int = 0
+    use_subscription: str = ""
+    properties: dict[str, dict[str, Any]] = field(default_factory=dict)
+    return_properties: dict[str, dict[str, Any]] = field(default_factory=dict)
+    document_type: list[str] = field(default_factory=list)
+    rules: dict[str, Any] = field(default_factory=dict)  # FILTER
+
+
+@dataclass(slots=True)
+class Step:
+    """A robot or activity under way. `answers`: how often the application has answered, in vain too."""
+
+    token: str
+    code: str
+    workflow_id: str
+    waits: bool
+    returns: tuple[str, ...] = ()
+    values: dict[str, Any] = field(default_factory=dict)
+    log: list[str] = field(default_factory=list)
+    timed_out: bool = False
+    answers: int = 0
+
+
+@dataclass(slots=True)
 class Application:
     settings: ApplicationSettings
     application_token: str = field(default_factory=lambda: secrets.token_hex(16))
@@ -35,14 +68,16 @@ class Application:
     install_url: str = ""
     senders: dict[str, Sender] = field(default_factory=dict)
     bindings: list[dict[str, str]] = field(default_factory=list)  # event, handler, auth_type
+    activities: dict[str, Activity] = field(default_factory=dict)
 
     @property
     def client_id(self) -> str:
         return self.settings.client_id
 
     def forget_registrations(self) -> None:
-        """An update of the version or an uninstall drops senders and event handlers."""
+        """An update of the version or an uninstall drops senders, event handlers, robots and activities."""
         self.senders.clear()
+        self.activities.clear()
         self.bindings.clear()
 
 
@@ -125,6 +160,8 @@ class Portal:
         self.faults = faults.FaultBook()
         self.requests = RequestBucket(self.settings.requests)
         self.operating = OperatingTime(self.settings.operating)
+        self.crm = Crm()
+        self.steps: dict[str, Step] = {}
         self.rows: dict[str, Row] = {}
         self.rows_by_number: dict[int, Row] = {}
         self.seen = Seen()

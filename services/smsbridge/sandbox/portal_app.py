@@ -13,7 +13,7 @@ from smsbridge.sandbox import acting, faults, php, portal_calls
 from smsbridge.sandbox.clock import Clock
 from smsbridge.sandbox.faults import Fault, FaultKind
 from smsbridge.sandbox.portal import Application, Portal
-from smsbridge.sandbox.portal_methods import Caller, RestError
+from smsbridge.sandbox.portal_methods import Caller, Page, RestError
 from smsbridge.sandbox.settings import PortalSettings
 from smsbridge.sandbox.tokens import Grant, TokenBook
 
@@ -46,6 +46,7 @@ class Portals:
         self.base_url = ""  # set when the listener is open
         self.by_domain: dict[str, Portal] = {}
         self.moved: dict[str, str] = {}
+        self.on_changed: Callable[[Portal], None] = lambda _: None  # somebody may tell what its CRM raised
         for item in settings:
             self.add(item)
 
@@ -107,7 +108,9 @@ class PortalApp:
         source = request.remote or ""
 
         def work() -> web.Response:
-            return self._answer(portal, source, method, parameters)
+            answer = self._answer(portal, source, method, parameters)
+            self._portals.on_changed(portal)
+            return answer
 
         fault = portal.faults.pick(faults.TRANSPORT, call=method)
         if fault is None:
@@ -123,6 +126,10 @@ class PortalApp:
             result, time = _run(caller, method, parameters)
         except RestError as error:
             return _failed(portal, error)
+        if isinstance(result, Page):
+            beside = {"next": result.next, "total": result.total}
+            counted = {name: value for name, value in beside.items() if value is not None}
+            return _json({"result": result.items, **counted, "time": time})
         return _json({"result": result, "time": time})
 
     def _admit(self, portal: Portal, source: str, method: str, now: float) -> None:
@@ -149,7 +156,7 @@ class PortalApp:
             raise _error(FaultKind.EXPIRED_TOKEN) if found == "expired_token" else _invalid_token()
         if application is None or found.member_id != portal.member_id:
             raise _invalid_token()
-        return Caller(portal, application, found.user_id, now)
+        return Caller(portal, application, found.user_id, now, self._portals.tokens.depth(token))
 
 
 async def _read(request: web.Request) -> tuple[dict[str, Any], bool]:

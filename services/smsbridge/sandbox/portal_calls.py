@@ -7,10 +7,10 @@ import re
 from typing import Any
 from urllib.parse import unquote_plus
 
-from smsbridge.sandbox import php
+from smsbridge.sandbox import bizproc, crm_methods, crm_userfields, php, portal_methods
 from smsbridge.sandbox.clock import iso
 from smsbridge.sandbox.faults import FaultKind
-from smsbridge.sandbox.portal_methods import METHODS, Caller, RestError
+from smsbridge.sandbox.portal_methods import Caller, Page, Registered, RestError
 
 MAX_COMMANDS = 50
 _REFERENCE = re.compile(r"\$result((?:\[[^\[\]$]*\])+)")
@@ -33,12 +33,27 @@ def time_block(now: float, *, operating: float, reset_at: int) -> dict[str, Any]
     }
 
 
+def _method_get(caller: Caller, parameters: dict[str, Any]) -> dict[str, bool]:
+    known = METHODS.get(php.scalar(parameters.get("NAME")).lower())
+    granted = known is not None and (not known.scope or known.scope in caller.application.settings.scope)
+    return {"isExisting": known is not None, "isAvailable": granted}
+
+
+METHODS: dict[str, Registered] = {
+    **portal_methods.METHODS,
+    **crm_methods.METHODS,
+    **crm_userfields.METHODS,
+    **bizproc.METHODS,
+    "method.get": Registered(_method_get),
+}
+
+
 def known(method: str) -> bool:
     return method == "batch" or method in METHODS
 
 
 def run(caller: Caller, method: str, parameters: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Result and time block of one command. Raises RestError."""
+    """Result (a list's as a Page) and time block of one command. Raises RestError."""
     registered = METHODS.get(method)
     if registered is None:
         raise RestError("ERROR_METHOD_NOT_FOUND", "Method not found!", status=404)
@@ -86,23 +101,30 @@ def batch(caller: Caller, parameters: dict[str, Any]) -> dict[str, Any]:
     seen.largest_batch = max(seen.largest_batch, len(commands))
     results: dict[str, Any] = {}
     failed: dict[str, Any] = {}
+    totals: dict[str, Any] = {}
+    following: dict[str, Any] = {}
     times: dict[str, Any] = {}
     for number, (key, command) in enumerate(commands.items()):
         try:
             if number >= MAX_COMMANDS:
                 raise RestError("ERROR_BATCH_LENGTH_EXCEEDED", "Max batch length exceeded")
-            results[key], times[key] = _command(caller, php.scalar(command), results)
+            result, times[key] = _command(caller, php.scalar(command), results)
         except RestError as error:
             seen.errors[error.error] += 1
             seen.status_429 += error.status == 429
             failed[key] = {"error": error.error, "error_description": error.sentence}
             if halt:
                 break
+            continue
+        page = result if isinstance(result, Page) else Page(result)
+        results[key] = page.items
+        totals |= {} if page.total is None else {key: page.total}
+        following |= {} if page.next is None else {key: page.next}
     return {
         "result": php.array(results),
         "result_error": php.array(failed),
-        "result_total": [],
-        "result_next": [],
+        "result_total": php.array(totals),
+        "result_next": php.array(following),
         "result_time": php.array(times),
     }
 

@@ -99,10 +99,18 @@ class Events:
         body = self._event(portal, application, "ONAPPUNINSTALL", data, user_id=0, pair=None)
         return await self._told(portal, application, dict.fromkeys(handlers, body), None)
 
-    async def crm_event(self, portal: Portal, order: EventOrder) -> EventReport:
-        """Only the entity's id travels; without a user there are no tokens."""
+    async def crm_event(self, portal: Portal, order: EventOrder, *, depth: int = 1) -> EventReport:
+        """Only the entity's id travels; without a user there are no tokens. `depth`: of the loop guard."""
         application = _installed(portal, order.client_id)
-        pair = self._issue(portal, application, order.user_id, access_only=True) if order.user_id else None
+        pair = None
+        if order.user_id:
+            user_id = portal_posts.pick_user(portal, order.user_id)
+            pair = self._portals.tokens.issue_access(
+                portal_posts.grant(portal, application, user_id),
+                now=self._portals.clock.now(),
+                seconds=portal.settings.access_token_seconds,
+                depth=depth,
+            )
         handlers = _handlers(application, order.event.upper())
         bodies = {
             handler: self._event(
@@ -118,13 +126,10 @@ class Events:
         }
         return await self._told(portal, application, bodies, pair)
 
-    def _issue(
-        self, portal: Portal, application: Application, user_id: int, *, access_only: bool = False
-    ) -> Pair:
-        tokens, now = self._portals.tokens, self._portals.clock.now()
+    def _issue(self, portal: Portal, application: Application, user_id: int) -> Pair:
         granted = portal_posts.grant(portal, application, portal_posts.pick_user(portal, user_id))
-        issue = tokens.issue_access if access_only else tokens.issue
-        return issue(granted, now=now, seconds=portal.settings.access_token_seconds)
+        seconds = portal.settings.access_token_seconds
+        return self._portals.tokens.issue(granted, now=self._portals.clock.now(), seconds=seconds)
 
     def _event(
         self,

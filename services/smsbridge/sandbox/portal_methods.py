@@ -18,7 +18,18 @@ from smsbridge.sandbox.portal import Application, Portal, Sender
 _CODE = re.compile(r"[a-z0-9.\-_]+\Z", re.IGNORECASE)
 _STATUSES = frozenset(status.value for status in PortalStatus)
 _CAPTIONS = {"queued": "Queued", "sent": "Sent", "delivered": "Delivered", "undelivered": "Undelivered"}
-_KNOWN_EVENTS = frozenset({"ONAPPUPDATE", "ONAPPUNINSTALL", "ONCRMLEADADD", "ONCRMCONTACTADD"})
+_KNOWN_EVENTS = frozenset(
+    {
+        "ONAPPUPDATE",
+        "ONAPPUNINSTALL",
+        "ONCRMLEADADD",
+        "ONCRMLEADUPDATE",
+        "ONCRMCONTACTADD",
+        "ONCRMCONTACTUPDATE",
+        "ONCRMCOMPANYADD",
+        "ONCRMCOMPANYUPDATE",
+    }
+)
 
 
 class RestError(errors.Refused):
@@ -38,6 +49,7 @@ class Caller:
     application: Application
     user_id: int
     now: float
+    depth: int = 0  # how many events stand behind its token: 0 for an application's own
 
     @property
     def admin(self) -> bool:
@@ -45,6 +57,21 @@ class Caller:
 
 
 Method = Callable[[Caller, dict[str, Any]], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    run: Method
+    scope: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A list's result; `total` and `next` stand beside it in the answer, where they are counted."""
+
+    items: Any
+    total: int | None = None
+    next: int | None = None
 
 
 def denied(sentence: str) -> RestError:
@@ -55,7 +82,7 @@ def _invalid(sentence: str) -> RestError:
     return RestError("ERROR_SENDER_VALIDATION_FAILURE", sentence)
 
 
-def _require_admin(caller: Caller) -> None:
+def require_admin(caller: Caller) -> None:
     if not caller.admin:
         raise denied("Access denied!")
 
@@ -69,7 +96,7 @@ def _checked_code(parameters: dict[str, Any]) -> str:
     return code
 
 
-def _check_handler(handler: str) -> None:
+def check_handler(handler: str) -> None:
     parts = urlsplit(handler)
     if not parts.scheme or not parts.hostname or "." not in parts.hostname[1:] or parts.hostname[0] == ".":
         raise RestError("ERROR_WRONG_HANDLER_URL", "Wrong handler URL")
@@ -96,12 +123,12 @@ def _localised(value: Any, *, lower: bool) -> Any:
 
 
 def sender_add(caller: Caller, parameters: dict[str, Any]) -> bool:
-    _require_admin(caller)
+    require_admin(caller)
     if not parameters:
         raise _invalid("Empty data!")
     code = _checked_code(parameters)
     handler = php.scalar(parameters.get("HANDLER"))
-    _check_handler(handler)
+    check_handler(handler)
     name = _localised(parameters.get("NAME"), lower=True)
     if not name:
         raise _invalid("Empty sender NAME!")
@@ -123,7 +150,7 @@ def sender_add(caller: Caller, parameters: dict[str, Any]) -> bool:
 
 
 def sender_update(caller: Caller, parameters: dict[str, Any]) -> bool:
-    _require_admin(caller)
+    require_admin(caller)
     code = php.scalar(parameters.get("CODE"))
     if not code:
         raise RestError("ERROR_SENDER_CODE_REQUIRED", "CODE is required!")
@@ -139,7 +166,7 @@ def sender_update(caller: Caller, parameters: dict[str, Any]) -> bool:
         _localised(given["NAME"], lower=False) if "NAME" in given else sender.name,
         _localised(given["DESCRIPTION"], lower=False) if "DESCRIPTION" in given else sender.description,
     )
-    _check_handler(changed.handler)
+    check_handler(changed.handler)
     if _too_long(changed) or not changed.name:
         raise RestError("ERROR_SENDER_UPDATE_FAILURE", "Sender update error!")
     caller.application.senders[code] = changed
@@ -147,7 +174,7 @@ def sender_update(caller: Caller, parameters: dict[str, Any]) -> bool:
 
 
 def sender_delete(caller: Caller, parameters: dict[str, Any]) -> bool:
-    _require_admin(caller)
+    require_admin(caller)
     code = _checked_code(parameters)
     if caller.application.senders.pop(code, None) is None:
         raise RestError("ERROR_SENDER_NOT_FOUND", "Sender not found!")
@@ -155,7 +182,7 @@ def sender_delete(caller: Caller, parameters: dict[str, Any]) -> bool:
 
 
 def sender_list(caller: Caller, _: dict[str, Any]) -> list[str]:
-    _require_admin(caller)
+    require_admin(caller)
     return list(caller.application.senders)
 
 
@@ -218,22 +245,15 @@ def scope(caller: Caller, _: dict[str, Any]) -> list[str]:
     return list(caller.application.settings.scope)
 
 
-def method_get(caller: Caller, parameters: dict[str, Any]) -> dict[str, bool]:
-    name = php.scalar(parameters.get("NAME")).lower()
-    known = METHODS.get(name)
-    granted = known is not None and (not known.scope or known.scope in caller.application.settings.scope)
-    return {"isExisting": known is not None, "isAvailable": granted}
-
-
 def event_bind(caller: Caller, parameters: dict[str, Any]) -> bool:
     event = php.scalar(parameters.get("EVENT")).upper()
     if event not in _KNOWN_EVENTS:
         raise RestError("ERROR_EVENT_NOT_FOUND", "Event not found!")
     handler = php.scalar(parameters.get("HANDLER"))
-    _check_handler(handler)
+    check_handler(handler)
     auth_type = php.scalar(parameters.get("AUTH_TYPE")) or "0"
     if auth_type != "0":
-        _require_admin(caller)
+        require_admin(caller)
     binding = {"event": event, "handler": handler, "auth_type": auth_type, "offline": "0"}
     if binding in caller.application.bindings:
         raise RestError("ERROR_EVENT_BINDING_EXISTS", "Unable to set event handler: Handler already binded")
@@ -254,12 +274,6 @@ def event_unbind(caller: Caller, parameters: dict[str, Any]) -> dict[str, int]:
     return {"count": count}
 
 
-@dataclass(frozen=True, slots=True)
-class Registered:
-    run: Method
-    scope: str = ""
-
-
 METHODS: dict[str, Registered] = {
     "messageservice.sender.add": Registered(sender_add, "messageservice"),
     "messageservice.sender.update": Registered(sender_update, "messageservice"),
@@ -272,7 +286,6 @@ METHODS: dict[str, Registered] = {
     "user.current": Registered(user_current),
     "profile": Registered(profile),
     "scope": Registered(scope),
-    "method.get": Registered(method_get),
     "event.bind": Registered(event_bind),
     "event.get": Registered(event_get),
     "event.unbind": Registered(event_unbind),

@@ -142,6 +142,33 @@ class EventReport(Report):
     message_ids: list[str] = Field(default_factory=list)
 
 
+class EntityReport(Report):
+    """`user_fields` for reading: of a list its XML_ID, or its text where it has none."""
+
+    entity_id: int
+    phones: list[str]
+    fields: dict[str, Any]
+    user_fields: dict[str, Any]
+
+
+class EntitiesReport(Report):
+    ids: list[int]
+
+
+class StepReport(Report):
+    """`values` are what the workflow may branch on; `answers`: how often the application has answered."""
+
+    token: str
+    code: str
+    workflow_id: str
+    waits: bool
+    values: dict[str, Any]
+    log: list[str]
+    timed_out: bool
+    answers: int
+    posts: list[PostReport] = Field(default_factory=list)
+
+
 class PortalReport(Report):
     domain: str
     member_id: str

@@ -12,14 +12,17 @@ from aiohttp import web
 
 from smsbridge.sandbox import control_web, reports
 from smsbridge.sandbox.clock import Clock
+from smsbridge.sandbox.control_crm import CrmControl
 from smsbridge.sandbox.control_portals import PortalControl
 from smsbridge.sandbox.control_smsc import SmscControl
 from smsbridge.sandbox.oauth_app import OAuthApp
 from smsbridge.sandbox.orders import AdvanceOrder
 from smsbridge.sandbox.portal_app import PortalApp, Portals
+from smsbridge.sandbox.portal_crm_events import CrmEvents
 from smsbridge.sandbox.portal_events import Events
 from smsbridge.sandbox.portal_messages import Messages
 from smsbridge.sandbox.portal_posts import Poster
+from smsbridge.sandbox.portal_workflows import Workflows
 from smsbridge.sandbox.settings import SandboxSettings
 from smsbridge.sandbox.smsc_app import Smsc
 from smsbridge.sandbox.tokens import TokenBook
@@ -40,9 +43,10 @@ class Sandbox:
         self.oauth = OAuthApp(self.portals)
         self._poster = Poster()
         self._messages = Messages(self.portals, self._poster)
-        self._control = PortalControl(
-            self.portals, self.oauth, Events(self.portals, self._poster), self._messages
-        )
+        events = Events(self.portals, self._poster)
+        self._crm_events = CrmEvents(self.portals, events)
+        self._control = PortalControl(self.portals, self.oauth, events, self._messages)
+        self._crm_control = CrmControl(self.portals, Workflows(self.portals, self._poster))
         self._runner: web.AppRunner | None = None
         self.base_url = ""
 
@@ -80,6 +84,7 @@ class Sandbox:
         application.add_routes(PortalApp(self.portals).routes("/portal"))
         application.add_routes(self.oauth.routes("/oauth"))
         application.add_routes(self._control.routes("/sandbox"))
+        application.add_routes(self._crm_control.routes("/sandbox"))
         application.add_routes(SmscControl(self.smsc).routes("/sandbox"))
         application.add_routes(
             [
@@ -101,6 +106,7 @@ class Sandbox:
 
     async def close(self) -> None:
         await self._messages.close()
+        await self._crm_events.close()
         self.clock.close()
         await self.smsc.callbacks.close()
         await self._poster.close()

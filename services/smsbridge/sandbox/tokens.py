@@ -31,6 +31,7 @@ class _Access:
     grant: Grant
     expires_at: float
     revoked: bool = False
+    depth: int = 0  # how many events it stands behind
 
 
 @dataclass(slots=True)
@@ -52,11 +53,15 @@ class TokenBook:
         self._refresh[pair.refresh_token] = _Refresh(grant, pair.access_token)
         return pair
 
-    def issue_access(self, grant: Grant, *, now: float, seconds: float) -> Pair:
-        """What a handler gets: a token of the author without a refresh token."""
+    def issue_access(self, grant: Grant, *, now: float, seconds: float, depth: int = 0) -> Pair:
+        """What a handler gets: a token of the author without a refresh token. `depth`: of an event's."""
         pair = Pair(secrets.token_hex(35), "", int(now + seconds))
-        self._access[pair.access_token] = _Access(grant, now + seconds)
+        self._access[pair.access_token] = _Access(grant, now + seconds, depth=depth)
         return pair
+
+    def depth(self, access_token: str) -> int:
+        held = self._access.get(access_token)
+        return held.depth if held is not None else 0
 
     def grant_of_refresh(self, refresh_token: str) -> Grant | None:
         held = self._refresh.get(refresh_token)
