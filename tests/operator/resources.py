@@ -1,6 +1,7 @@
 """Resources as a person writes them, and the API server's `SmscProvider` for the tests' client."""
 
 import copy
+import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,33 @@ from lightkube.resources.core_v1 import Namespace
 from smsbridge_operator import crd
 
 CHART_FILES = Path(__file__).parents[2] / "charts/smsbridge/files"
+_SERVED_SECONDS = 30.0
 Provider = create_namespaced_resource(crd.GROUP, crd.VERSION, "SmscProvider", crd.PLURAL)
 
 
 def install_definition(client: lightkube.Client) -> None:
-    """The definition and the policy, as the chart has them; a repeat changes nothing."""
+    """The definition and the policy, as the chart has them; a repeat changes nothing.
+
+    Returns when the server serves it: for a moment after the definition it answers 429.
+    """
     for name in ("crd-smscproviders.yaml", "policy-smscproviders.yaml"):
         text = (CHART_FILES / name).read_text(encoding="utf-8")
         for item in codecs.load_all_yaml(text):
             client.apply(item, force=True)
+    deadline = time.monotonic() + _SERVED_SECONDS
+    while not _is_served(client):
+        assert time.monotonic() < deadline, "the server does not serve what was defined"
+        time.sleep(0.1)
+
+
+def _is_served(client: lightkube.Client) -> bool:
+    try:
+        list(client.list(Provider, namespace="default"))
+    except lightkube.ApiError as error:
+        if error.status.code not in (404, 429):
+            raise
+        return False
+    return True
 
 
 def is_defined(client: lightkube.Client) -> bool:

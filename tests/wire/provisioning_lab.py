@@ -160,7 +160,12 @@ def book(lab: Lab) -> Accounts:
 
 
 @asynccontextmanager
-async def running(store: Store, *, settings: ProvisioningSettings | None = None) -> AsyncIterator[Lab]:
+async def running(
+    store: Store,
+    *,
+    settings: ProvisioningSettings | None = None,
+    limits: limiter.Limiter | None = None,
+) -> AsyncIterator[Lab]:
     ring = Keyring([b"k" * 32])
     installations = Installations(store, ring)
     smsc = SmscClient(ClientSettings(status_timeout_seconds=3))
@@ -170,7 +175,7 @@ async def running(store: Store, *, settings: ProvisioningSettings | None = None)
         SandboxClient(sandbox.control_url) as control,
         transport.Transport() as http,
     ):
-        portals = Portals(http, limiter.LocalLimiter(), installations)
+        portals = Portals(http, limits or limiter.LocalLimiter(), installations)
         clients = reconcile.Clients(
             account=account_check.AccountClients(
                 smsc, Accounts(store, AccountLimits()), Egress(store, window_seconds=1800)

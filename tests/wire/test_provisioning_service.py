@@ -22,6 +22,7 @@ from smsbridge.provisioning.metrics import ProvisionerMetrics
 from smsbridge.provisioning.settings import ProvisioningSettings
 from smsbridge.sandbox.faults import Fault, FaultKind
 from smsbridge.smsc.client import ClientSettings, SmscClient
+from smsbridge.store import portal_limiter
 from smsbridge.store.account import AccountLimits
 from smsbridge.store.connection import Store
 from smsbridge.store.installations_view import InstallationsView
@@ -100,10 +101,14 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    store: Store, folder: Path, *, settings: ProvisioningSettings | None = None
+    store: Store,
+    folder: Path,
+    *,
+    settings: ProvisioningSettings | None = None,
+    limits: limiter.Limiter | None = None,
 ) -> AsyncIterator[Running]:
     settings = settings or ProvisioningSettings(interval_jitter=0)
-    async with provisioning_lab.running(store, settings=settings) as lab:
+    async with provisioning_lab.running(store, settings=settings, limits=limits) as lab:
         path = folder / "providers.yaml"
         registry = Registry(store, lab.ring)
         metrics = CollectorRegistry()
@@ -569,3 +574,31 @@ async def test_what_its_source_still_knows_is_not_removed(store: Store, tmp_path
         assert (await it.rows())["one"]["removed"] is False
         assert await it.codes() == {"one"}
         await doubting.stop()
+
+
+class Full(limiter.LocalLimiter):
+    """Has no turn for the first five who ask."""
+
+    left = 5
+
+    async def acquire(
+        self, portal: str, *, priority: limiter.Priority, method: str = "", commands: int = 1
+    ) -> None:
+        if self.left:
+            self.left -= 1
+            raise portal_limiter.Held("rate", wait_seconds=3.0)
+        await super().acquire(portal, priority=priority, method=method, commands=commands)
+
+
+async def test_a_turn_that_did_not_come_doubles_no_distance(store: Store, tmp_path: Path) -> None:
+    async with running(store, tmp_path, limits=Full()) as it:
+        await it.lab.install()
+        it.write(manifest(it.lab, "one"))
+        await it.look()
+        for _ in range(5):
+            assert await it.codes() == set()
+            it.lab.clock.move(8)  # one and a half times the first distance at most
+            await it.work()
+
+        assert await it.codes() == {"one"}
+        assert it.metrics.get_sample_value("smsbridge_reconciliations_total", {"result": "failed"}) == 0

@@ -55,6 +55,15 @@ class Schedule:
             wait = self._settings.interval_seconds * (1 - jitter + 2 * jitter * self._rng())
         self._due[uid] = self._clock.monotonic() + wait
 
+    def later(self, uid: str, *, seconds: float, started: float) -> None:
+        """Its turn at a portal's limits did not come: that is no failure of its own, so no distance doubles.
+        A call for it since `started` stands.
+        """
+        if uid in self._due and self._due[uid] <= started:
+            first, cap = self._settings.retry_first_seconds, self._settings.retry_cap_seconds
+            wait = min(max(seconds, first), cap) * (0.5 + self._rng())
+            self._due[uid] = self._clock.monotonic() + wait
+
     def wait_seconds(self) -> float:
         if not self._due:
             return _IDLE_SECONDS

@@ -27,6 +27,7 @@ from smsbridge.provisioning.settings import ProvisioningSettings
 from smsbridge.provisioning.state import State
 from smsbridge.runtime import clock as clocks
 from smsbridge.runtime import tasks
+from smsbridge.store import portal_limiter
 from smsbridge.store.registry import Contents, Entry, Registry
 
 log = structlog.get_logger()
@@ -196,6 +197,10 @@ class Provisioner:
                         again = await self._settle_removed(entry.provider, state)
                     else:
                         again = await self._reconcile(entry, state)
+            except portal_limiter.Held as held:
+                log.info("reconcile_postponed", provider=uid, code=held.code, why=held.why)
+                self._schedule.later(uid, seconds=held.wait_seconds, started=started)
+                return
             except errors.Away as error:
                 log.info("reconcile_postponed", provider=uid, code=error.code)
                 self._metrics.reconciliations.labels("failed").inc()
