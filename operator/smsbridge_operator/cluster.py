@@ -4,6 +4,7 @@ A `service.Source`. It reads the indexes that the framework keeps, and says noth
 resource that has not been listed yet must not look like one that was removed.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -110,34 +111,33 @@ class Cluster:
         if self._resources is None or not self._touched:
             return None
         self._touched = False
-        found = self._read(self._resources)
+        found = self._read(self._resources, _by_namespace(self._secrets))
         if found == self._known:
             return None
         self._known = found
         return found
 
-    def _read(self, resources: Resources) -> Manifests:
+    def _read(self, resources: Resources, secrets: Mapping[str, Mapping[str, convert.Secret]]) -> Manifests:
         declared: list[convert.Declared] = []
         wrong: list[ResourceError] = []
         for one in sorted((item for many in resources.values() for item in many), key=lambda r: r.label):
             if one.leaving:
                 continue
-            result = self._declared(one)
+            source = convert.Source(one.namespace, one.name, one.uid, one.generation)
+            result = manifests.declare(one.spec, source=source, secrets=secrets.get(one.namespace, {}))
             if isinstance(result, convert.Declared):
                 declared.append(result)
             else:
                 wrong += _errors(one, result)
         return Manifests(tuple(declared), tuple(wrong), self._namespaces)
 
-    def _declared(self, one: Resource) -> convert.Declared | list[errors.InputError]:
-        source = convert.Source(one.namespace, one.name, one.uid, one.generation)
-        secrets = {
-            name: content
-            for (namespace, name), contents in self._secrets.items()
-            if namespace == one.namespace
-            for content in contents
-        }
-        return manifests.declare(one.spec, source=source, secrets=secrets)
+
+def _by_namespace(secrets: Secrets) -> Mapping[str, Mapping[str, convert.Secret]]:
+    found: defaultdict[str, dict[str, convert.Secret]] = defaultdict(dict)
+    for (namespace, name), contents in secrets.items():
+        for content in contents:
+            found[namespace][name] = content
+    return found
 
 
 def _errors(one: Resource, found: list[errors.InputError]) -> Iterator[ResourceError]:

@@ -62,7 +62,7 @@ class Framework:
         own_stop = asyncio.Event()
         watching = asyncio.create_task(self._watch(own_stop), name="watch")
         others = [
-            asyncio.create_task(_wait(stop), name="stop"),
+            asyncio.create_task(stop.wait(), name="stop"),
             asyncio.create_task(self._more_rights(), name="rights"),
         ]
         telling = asyncio.create_task(self._tell(), name="listening")
@@ -153,7 +153,3 @@ class Framework:
                     return
             except errors.ServiceAway:
                 continue
-
-
-async def _wait(event: asyncio.Event) -> None:
-    await event.wait()

@@ -90,7 +90,6 @@ class Provisioner:
         self._published = False
         self._installed: dict[tuple[str, str], tuple[object, ...]] = {}
         self._contents = Contents()
-        self._let_go: set[str] = set()  # removed ones that the portal shows no more
         self._invalid: Mapping[str, tuple[ResourceError, ...]] = {}
         self._last: dict[str, State] = {}  # shown of each label by this process
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -173,8 +172,7 @@ class Provisioner:
 
     def is_let_go(self, uid: str) -> bool:
         """True where nothing more will be done to the portal for it."""
-        known = self._let_go | self._contents.let_go
-        return uid in known or uid not in self._contents.entries
+        return uid in self._contents.let_go or uid not in self._contents.entries
 
     async def stop(self) -> None:
         """What is in hand is finished where that is quick, so that a new pair of tokens is stored; else it is
@@ -238,13 +236,12 @@ class Provisioner:
         kept_ms = self._contents.now_ms - provider.removed_at_ms
         if kept_ms >= self._settings.removed_kept_seconds * 1000:
             await self._registry.erase(provider.uid)
-            self._let_go.discard(provider.uid)
             if not named:
                 await self._registry.put_state(provider.namespace, provider.name, None)
                 self._last.pop(_label(provider), None)
             log.info("provider_erased", provider=provider.uid)
             return False
-        if provider.uid in self._let_go or provider.uid in self._contents.let_go:
+        if provider.uid in self._contents.let_go:
             return False
         if publish.successors(provider, living):
             removal = portal_check.Removal(True, "another provider stands under its code now")
@@ -252,7 +249,6 @@ class Provisioner:
             removal = await reconcile.remove(provider, clients=self._clients)
         if removal.done:
             await self._registry.let_go(provider.uid)
-            self._let_go.add(provider.uid)
             log.info("provider_let_go", provider=provider.uid, outcome=removal.message)
         # The portal may have taken its time, and another may have its name or its place by now.
         await self._load()

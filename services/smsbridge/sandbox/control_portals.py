@@ -76,10 +76,7 @@ class PortalControl:
         return [control_web.route(method, path, action) for method, path, action in table]
 
     def _portal(self, request: web.Request) -> Portal:
-        portal = self._portals.by_domain.get(request.match_info["domain"])
-        if portal is None:
-            raise errors.InputError("there is no portal with this domain", field="domain")
-        return portal
+        return self._portals.named(request.match_info["domain"])
 
     async def _create(self, request: web.Request) -> control_web.Result:
         settings = await control_web.read_as(request, PortalSettings)

@@ -9,6 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
+from smsbridge.core import errors
 from smsbridge.sandbox import acting, faults, php, portal_calls
 from smsbridge.sandbox.clock import Clock
 from smsbridge.sandbox.faults import Fault, FaultKind
@@ -53,6 +54,13 @@ class Portals:
     def add(self, settings: PortalSettings) -> Portal:
         self.by_domain[settings.domain] = Portal(settings)
         return self.by_domain[settings.domain]
+
+    def named(self, domain: str) -> Portal:
+        """Raises InputError where there is none."""
+        portal = self.by_domain.get(domain)
+        if portal is None:
+            raise errors.InputError("there is no portal with this domain", field="domain")
+        return portal
 
     def rename(self, portal: Portal, domain: str) -> None:
         del self.by_domain[portal.domain]
