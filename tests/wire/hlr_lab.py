@@ -16,7 +16,7 @@ from smsbridge.rpc import clients
 from smsbridge.runtime import rpc
 from smsbridge.sandbox import server
 from smsbridge.smsc.client import ClientSettings, SmscClient
-from smsbridge.store import account, connection, keyring, registry
+from smsbridge.store import account, connection, installations, keyring, portal_limiter, registry
 from tests.wire import senders
 
 UID, OTHER_UID = "p1", "p2"
@@ -98,7 +98,9 @@ async def running(
         store=store,
         keyring=ring,
         registry=view,
+        installations=installations.Installations(store, ring),
         limits=LIMITS,
+        portal_limits=portal_limiter.PortalLimiter(store, portal_limiter.PortalLimits()),
         client=SmscClient(
             ClientSettings(
                 total_timeout_seconds=total_seconds,

@@ -7,21 +7,13 @@ come back to us: write only what changes.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from smsbridge.bitrix24 import answers, batch, client, errors, forms, limiter
+from smsbridge.core.errand import EntityType
 
 PAGE = 50  # fixed by the portal
 _LOWER_BOUND = ">ID"
 _NOT_FOUND = "not found"
-
-
-class EntityType(StrEnum):
-    """Words of the methods' names."""
-
-    CONTACT = "contact"
-    LEAD = "lead"
-    COMPANY = "company"
 
 
 @dataclass(frozen=True, slots=True)

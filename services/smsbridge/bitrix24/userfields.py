@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from smsbridge.bitrix24 import answers, batch, forms
-from smsbridge.bitrix24.crm import EntityType
+from smsbridge.core.errand import EntityType
 
 MAX_NAME = 50  # with its prefix UF_CRM_
 

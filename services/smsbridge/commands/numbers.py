@@ -14,8 +14,8 @@ from smsbridge.core.number import Facts, LookupState
 from smsbridge.provisioning import values
 from smsbridge.rpc import clients
 from smsbridge.runtime import rpc
-from smsbridge.sender import numbers as sender_numbers
 from smsbridge.sender.settings import SenderSettings
+from smsbridge.smsc import numbers as smsc_numbers
 
 _AT_A_TIME = 1000  # of one question to the role
 
@@ -75,7 +75,7 @@ def _normalised(phones: Sequence[str]) -> list[str]:
     region = SenderSettings.model_fields["default_region"].default
     asked = []
     for place, phone in enumerate(phones, start=1):
-        number = sender_numbers.normalise(phone, default_region=region)
+        number = smsc_numbers.normalise(phone, default_region=region)
         if not number:
             raise errors.InputError(f"number {place} is no phone number", field="NUMBER")
         asked.append(number)

@@ -37,7 +37,8 @@ class Route(StrEnum):
 
 class ReportTo(StrEnum):
     PORTAL = "portal"  # messageservice.message.status.update by the portal's message_id
-    ROBOT = "robot"  # bizproc.event.send by an event token
+    ROBOT = "robot"  # bizproc.event.send by an event token, with the final state
+    ROBOT_AT_ONCE = "robot_at_once"  # the same as soon as it is taken
     NOBODY = "nobody"
 
 

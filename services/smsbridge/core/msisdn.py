@@ -1,5 +1,5 @@
 """MSISDN: a full international number as digits. Here are only its shape and its mask; making one out of what
-people type is the sender's business.
+people type is `smsc.numbers`' business.
 """
 
 import re

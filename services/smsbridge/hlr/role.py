@@ -7,10 +7,12 @@ from typing import ClassVar
 from prometheus_client import CollectorRegistry
 
 from smsbridge.api.v1 import hlr_pb2_grpc
+from smsbridge.bitrix24 import transport
 from smsbridge.core import errors
 from smsbridge.core.provider import Profile
 from smsbridge.hlr.buying import Buying
 from smsbridge.hlr.care import AccountCare
+from smsbridge.hlr.entities import Crms
 from smsbridge.hlr.lookups import LookupService
 from smsbridge.hlr.metrics import HlrMetrics
 from smsbridge.hlr.prices import Prices
@@ -18,14 +20,18 @@ from smsbridge.hlr.results import Results
 from smsbridge.hlr.service import HlrService
 from smsbridge.hlr.servicer import SERVICE_NAME, HlrServicer
 from smsbridge.hlr.settings import HlrSettings
+from smsbridge.provisioning.portal import Portals
 from smsbridge.runtime import rpc, tasks
 from smsbridge.smsc import account as smsc_account
 from smsbridge.smsc.client import SmscClient
 from smsbridge.store.account import AccountLimits, Accounts
 from smsbridge.store.connection import Store
 from smsbridge.store.egress import Egress
+from smsbridge.store.installations import Installations
+from smsbridge.store.installations_view import InstallationsView
 from smsbridge.store.keyring import Keyring
 from smsbridge.store.lookups import Lookups
+from smsbridge.store.portal_limiter import PortalLimiter
 from smsbridge.store.preferences import Preferences
 from smsbridge.store.registry import RegistryView
 
@@ -40,7 +46,9 @@ class Role:
         store: Store,
         keyring: Keyring,
         registry: RegistryView,
+        installations: Installations,
         limits: AccountLimits,
+        portal_limits: PortalLimiter,
         client: SmscClient,
         metrics: CollectorRegistry,
     ) -> None:
@@ -49,6 +57,9 @@ class Role:
         self._registry = registry
         self._client = client
         self._server = rpc.RpcServer(listen=settings.listen, registry=metrics)
+        self._http = transport.Transport()
+        self._view = InstallationsView(installations, keyring)
+        self._crms = Crms(Portals(self._http, portal_limits, installations), self._view, registry)
         counted = HlrMetrics(metrics)
         lookups = Lookups(store, keyring)
         accounts = Accounts(store, limits)
@@ -98,6 +109,8 @@ class Role:
         return self._server.address
 
     async def start(self) -> None:
+        await self._http.__aenter__()
+        await self._view.start()
         await self._server.start([SERVICE_NAME])
         self._loops.start("measure", self._lookups.measure, pause_seconds=self._settings.measure_seconds)
         self._registry.on_change(self._follow)
@@ -111,6 +124,8 @@ class Role:
             self._loops.stop(grace_seconds=grace),
             self._buying.close(),
         )
+        await self._view.stop()
+        await self._http.__aexit__(None, None, None)
         await self._client.close()
 
     async def ready(self) -> str:

@@ -2,6 +2,7 @@
 
 from typing import Any, TypeAlias
 
+import grpc
 import grpc.aio
 
 from smsbridge.api.v1 import hlr_pb2, hlr_pb2_grpc
@@ -66,6 +67,11 @@ class HlrServicer(hlr_pb2_grpc.HlrServiceServicer):
         async with rpc_errors.answering(context):
             found = await self._lookups.budgets(request.provider_uid)
         return hlr_pb2.BudgetResponse(budgets=map(_budget, found))
+
+    async def EnrichEntity(
+        self, request: hlr_pb2.EnrichEntityRequest, context: Context
+    ) -> hlr_pb2.EnrichEntityResponse:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this role takes no errands yet")
 
 
 def _learned(item: hlr_pb2.LearnedChannel) -> LearnedFor:

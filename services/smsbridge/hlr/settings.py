@@ -11,6 +11,12 @@ class HlrSettings(BaseModel):
     listen: str = Field(
         default="127.0.0.1:7104", description="HOST:PORT of the gRPC server, for the other roles only."
     )
+    default_region: str = Field(
+        default="RU",
+        min_length=2,
+        max_length=2,
+        description="Country of the CRM's phones that are written without a country code; as the sender's.",
+    )
     preference_days: float = Field(
         default=90.0,
         gt=0,

@@ -14,9 +14,9 @@ import structlog
 from smsbridge.bitrix24 import batch, limiter, userfields
 from smsbridge.bitrix24 import client as bitrix24
 from smsbridge.bitrix24 import errors as portal_errors
-from smsbridge.bitrix24.crm import EntityType
 from smsbridge.bitrix24.userfields import FieldSpec, FieldType
 from smsbridge.core import errors
+from smsbridge.core.errand import EntityType
 from smsbridge.provisioning import conditions, spec
 from smsbridge.provisioning.conditions import Condition, Reason, Status, Type
 

@@ -165,6 +165,19 @@ class HlrClient:
         timeout = timeout_seconds or self._deadlines.write_seconds
         await _once("hlr", self._stub.RecordResults, request, timeout=timeout)
 
+    async def enrich(
+        self, errands: Sequence[hlr_pb2.Errand], *, timeout_seconds: float | None = None
+    ) -> Sequence[hlr_pb2.ErrandAnswer]:
+        """One answer for each, in order. A repeat is harmless. Unimplemented by an hlr role of an older
+        version.
+        """
+        request = hlr_pb2.EnrichEntityRequest(errands=errands)
+        timeout = timeout_seconds or self._deadlines.write_seconds
+        response = await _once("hlr", self._stub.EnrichEntity, request, timeout=timeout)
+        if len(response.answers) != len(errands):
+            raise errors.Uncertain("hlr answered another number of errands than it was given")
+        return response.answers
+
     async def lookup(
         self,
         provider_uid: str,

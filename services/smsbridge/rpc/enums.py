@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Generic, TypeVar
 
 from smsbridge.api.v1 import hlr_pb2, sender_pb2, types_pb2
-from smsbridge.core import delivery, errors, message, number
+from smsbridge.core import delivery, errand, errors, message, number
 
 Core = TypeVar("Core", bound=StrEnum)
 Number = TypeVar("Number", bound=int)
@@ -74,6 +74,7 @@ REPORT_TO = Table(
     {
         message.ReportTo.PORTAL: types_pb2.REPORT_TO_PORTAL,
         message.ReportTo.ROBOT: types_pb2.REPORT_TO_ROBOT,
+        message.ReportTo.ROBOT_AT_ONCE: types_pb2.REPORT_TO_ROBOT_AT_ONCE,
         message.ReportTo.NOBODY: types_pb2.REPORT_TO_NOBODY,
     },
 )
@@ -146,5 +147,35 @@ LOOKUP_STATE = Table(
         number.LookupState.PENDING: hlr_pb2.LOOKUP_STATE_PENDING,
         number.LookupState.REFUSED: hlr_pb2.LOOKUP_STATE_REFUSED,
         number.LookupState.FAILED: hlr_pb2.LOOKUP_STATE_FAILED,
+    },
+)
+
+ENTITY_TYPE = Table(
+    "entity type",
+    {
+        errand.EntityType.CONTACT: hlr_pb2.ENTITY_TYPE_CONTACT,
+        errand.EntityType.LEAD: hlr_pb2.ENTITY_TYPE_LEAD,
+        errand.EntityType.COMPANY: hlr_pb2.ENTITY_TYPE_COMPANY,
+    },
+)
+
+# LEARNED is hlr's own: nobody asks for it.
+ERRAND_KIND = Table(
+    "kind of errand",
+    {
+        errand.ErrandKind.ADDED: hlr_pb2.ERRAND_KIND_ADDED,
+        errand.ErrandKind.CHANGED: hlr_pb2.ERRAND_KIND_CHANGED,
+        errand.ErrandKind.WEBHOOK: hlr_pb2.ERRAND_KIND_WEBHOOK,
+        errand.ErrandKind.STEP: hlr_pb2.ERRAND_KIND_STEP,
+    },
+)
+
+ERRAND_RESULT = Table(
+    "end of an errand",
+    {
+        errand.ErrandResult.TAKEN: hlr_pb2.ERRAND_RESULT_TAKEN,
+        errand.ErrandResult.DUPLICATE: hlr_pb2.ERRAND_RESULT_DUPLICATE,
+        errand.ErrandResult.UNKNOWN_PROVIDER: hlr_pb2.ERRAND_RESULT_UNKNOWN_PROVIDER,
+        errand.ErrandResult.REFUSED: hlr_pb2.ERRAND_RESULT_REFUSED,
     },
 )

@@ -8,8 +8,7 @@ from smsbridge.core import cascade, text
 from smsbridge.core.message import Channel, Lane, Reason, TokenCheck
 from smsbridge.core.provider import Provider
 from smsbridge.rpc.message import Outgoing
-from smsbridge.sender import numbers
-from smsbridge.smsc import wire
+from smsbridge.smsc import numbers, wire
 from smsbridge.store import outbox, scripts
 
 _HTTP_LIFE_MOST_SECONDS = 86400  # `valid` takes up to 24 hours

@@ -98,7 +98,9 @@ def _hlr(parts: Parts) -> process.Role:
         store=parts.store,
         keyring=parts.keyring,
         registry=parts.registry,
+        installations=parts.installations,
         limits=parts.settings.account,
+        portal_limits=PortalLimiter(parts.store, parts.settings.portal),
         client=SmscClient(parts.settings.smsc.client()),
         metrics=parts.metrics,
     )

@@ -20,6 +20,81 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _EntityType:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _EntityTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EntityType.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ENTITY_TYPE_UNSPECIFIED: _EntityType.ValueType  # 0
+    ENTITY_TYPE_CONTACT: _EntityType.ValueType  # 1
+    ENTITY_TYPE_LEAD: _EntityType.ValueType  # 2
+    ENTITY_TYPE_COMPANY: _EntityType.ValueType  # 3
+
+class EntityType(_EntityType, metaclass=_EntityTypeEnumTypeWrapper): ...
+
+ENTITY_TYPE_UNSPECIFIED: EntityType.ValueType  # 0
+ENTITY_TYPE_CONTACT: EntityType.ValueType  # 1
+ENTITY_TYPE_LEAD: EntityType.ValueType  # 2
+ENTITY_TYPE_COMPANY: EntityType.ValueType  # 3
+Global___EntityType: _TypeAlias = EntityType  # noqa: Y015
+
+class _ErrandKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ErrandKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrandKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ERRAND_KIND_UNSPECIFIED: _ErrandKind.ValueType  # 0
+    ERRAND_KIND_ADDED: _ErrandKind.ValueType  # 1
+    """A lead or contact is new: its number is looked up where the provider's rules want it."""
+    ERRAND_KIND_CHANGED: _ErrandKind.ValueType  # 2
+    """A contact was changed: its preferred channel may have been set by hand."""
+    ERRAND_KIND_WEBHOOK: _ErrandKind.ValueType  # 3
+    """A workflow's webhook step: the number is looked up, and the result is written to the entity."""
+    ERRAND_KIND_STEP: _ErrandKind.ValueType  # 4
+    """A step of ours that waits for what is known of a number."""
+
+class ErrandKind(_ErrandKind, metaclass=_ErrandKindEnumTypeWrapper): ...
+
+ERRAND_KIND_UNSPECIFIED: ErrandKind.ValueType  # 0
+ERRAND_KIND_ADDED: ErrandKind.ValueType  # 1
+"""A lead or contact is new: its number is looked up where the provider's rules want it."""
+ERRAND_KIND_CHANGED: ErrandKind.ValueType  # 2
+"""A contact was changed: its preferred channel may have been set by hand."""
+ERRAND_KIND_WEBHOOK: ErrandKind.ValueType  # 3
+"""A workflow's webhook step: the number is looked up, and the result is written to the entity."""
+ERRAND_KIND_STEP: ErrandKind.ValueType  # 4
+"""A step of ours that waits for what is known of a number."""
+Global___ErrandKind: _TypeAlias = ErrandKind  # noqa: Y015
+
+class _ErrandResult:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ErrandResultEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrandResult.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ERRAND_RESULT_UNSPECIFIED: _ErrandResult.ValueType  # 0
+    ERRAND_RESULT_TAKEN: _ErrandResult.ValueType  # 1
+    ERRAND_RESULT_DUPLICATE: _ErrandResult.ValueType  # 2
+    """Taken before; nothing changed."""
+    ERRAND_RESULT_UNKNOWN_PROVIDER: _ErrandResult.ValueType  # 3
+    """Not taken: no such provider here (yet), or it was removed."""
+    ERRAND_RESULT_REFUSED: _ErrandResult.ValueType  # 4
+    """Not taken: `reason` says what it lacks."""
+
+class ErrandResult(_ErrandResult, metaclass=_ErrandResultEnumTypeWrapper): ...
+
+ERRAND_RESULT_UNSPECIFIED: ErrandResult.ValueType  # 0
+ERRAND_RESULT_TAKEN: ErrandResult.ValueType  # 1
+ERRAND_RESULT_DUPLICATE: ErrandResult.ValueType  # 2
+"""Taken before; nothing changed."""
+ERRAND_RESULT_UNKNOWN_PROVIDER: ErrandResult.ValueType  # 3
+"""Not taken: no such provider here (yet), or it was removed."""
+ERRAND_RESULT_REFUSED: ErrandResult.ValueType  # 4
+"""Not taken: `reason` says what it lacks."""
+Global___ErrandResult: _TypeAlias = ErrandResult  # noqa: Y015
+
 class _Reachability:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -73,6 +148,118 @@ store_away, or why the account is stopped).
 LOOKUP_STATE_FAILED: LookupState.ValueType  # 4
 """It was looked up, or tried to be, and brought nothing: `reason` says why."""
 Global___LookupState: _TypeAlias = LookupState  # noqa: Y015
+
+@_typing.final
+class Errand(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_UID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    ENTITY_FIELD_NUMBER: _builtins.int
+    ENTITY_ID_FIELD_NUMBER: _builtins.int
+    PHONE_FIELD_NUMBER: _builtins.int
+    EVENT_TOKEN_FIELD_NUMBER: _builtins.int
+    ACCEPTED_AT_MS_FIELD_NUMBER: _builtins.int
+    TOKEN_CHECK_FIELD_NUMBER: _builtins.int
+    TOKEN_DIGEST_FIELD_NUMBER: _builtins.int
+    provider_uid: _builtins.str
+    kind: Global___ErrandKind.ValueType
+    entity: Global___EntityType.ValueType
+    """Unspecified and 0 where only the number counts."""
+    entity_id: _builtins.int
+    phone: _builtins.str
+    """As typed; empty: the entity's own."""
+    event_token: _builtins.str
+    """Of a step's run."""
+    accepted_at_ms: _builtins.int
+    """When it came through the door, unix milliseconds."""
+    token_check: _types_pb2.TokenCheck.ValueType
+    token_digest: _builtins.str
+    """HMAC of the application token that did not match, to compare it again later."""
+    def __init__(
+        self,
+        *,
+        provider_uid: _builtins.str = ...,
+        kind: Global___ErrandKind.ValueType = ...,
+        entity: Global___EntityType.ValueType = ...,
+        entity_id: _builtins.int = ...,
+        phone: _builtins.str = ...,
+        event_token: _builtins.str = ...,
+        accepted_at_ms: _builtins.int = ...,
+        token_check: _types_pb2.TokenCheck.ValueType = ...,
+        token_digest: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_at_ms", b"accepted_at_ms", "entity", b"entity", "entity_id", b"entity_id", "event_token", b"event_token", "kind", b"kind", "phone", b"phone", "provider_uid", b"provider_uid", "token_check", b"token_check", "token_digest", b"token_digest"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Errand: _TypeAlias = Errand  # noqa: Y015
+
+@_typing.final
+class EnrichEntityRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ERRANDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def errands(self) -> _containers.RepeatedCompositeFieldContainer[Global___Errand]: ...
+    def __init__(
+        self,
+        *,
+        errands: _abc.Iterable[Global___Errand] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["errands", b"errands"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EnrichEntityRequest: _TypeAlias = EnrichEntityRequest  # noqa: Y015
+
+@_typing.final
+class ErrandAnswer(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    result: Global___ErrandResult.ValueType
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        result: Global___ErrandResult.ValueType = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ErrandAnswer: _TypeAlias = ErrandAnswer  # noqa: Y015
+
+@_typing.final
+class EnrichEntityResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANSWERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ErrandAnswer]:
+        """In the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        answers: _abc.Iterable[Global___ErrandAnswer] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EnrichEntityResponse: _TypeAlias = EnrichEntityResponse  # noqa: Y015
 
 @_typing.final
 class GetPreferencesRequest(_message.Message):

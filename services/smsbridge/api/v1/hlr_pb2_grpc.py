@@ -64,6 +64,11 @@ class HlrServiceStub:
                 request_serializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.BudgetRequest.SerializeToString,
                 response_deserializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.BudgetResponse.FromString,
                 _registered_method=True)
+        self.EnrichEntity = channel.unary_unary(
+                '/smsbridge.api.v1.HlrService/EnrichEntity',
+                request_serializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.EnrichEntityRequest.SerializeToString,
+                response_deserializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.EnrichEntityResponse.FromString,
+                _registered_method=True)
 
 
 class HlrServiceServicer:
@@ -113,6 +118,14 @@ class HlrServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EnrichEntity(self, request, context):
+        """Takes errands of any providers; answers each by itself. What is answered TAKEN or DUPLICATE is on disk.
+        UNAVAILABLE where the store is away: nothing is known to be kept, and a repeat is harmless.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_HlrServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -145,6 +158,11 @@ def add_HlrServiceServicer_to_server(servicer, server):
                     servicer.Budget,
                     request_deserializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.BudgetRequest.FromString,
                     response_serializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.BudgetResponse.SerializeToString,
+            ),
+            'EnrichEntity': grpc.unary_unary_rpc_method_handler(
+                    servicer.EnrichEntity,
+                    request_deserializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.EnrichEntityRequest.FromString,
+                    response_serializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.EnrichEntityResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -309,6 +327,33 @@ class HlrService:
             '/smsbridge.api.v1.HlrService/Budget',
             smsbridge_dot_api_dot_v1_dot_hlr__pb2.BudgetRequest.SerializeToString,
             smsbridge_dot_api_dot_v1_dot_hlr__pb2.BudgetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EnrichEntity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/smsbridge.api.v1.HlrService/EnrichEntity',
+            smsbridge_dot_api_dot_v1_dot_hlr__pb2.EnrichEntityRequest.SerializeToString,
+            smsbridge_dot_api_dot_v1_dot_hlr__pb2.EnrichEntityResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -47,6 +47,10 @@ class HlrServiceStub:
     """The same without spending: a number of which nothing fresh is known is REFUSED, as not_known."""
     Budget: _grpc.UnaryUnaryMultiCallable[_hlr_pb2.BudgetRequest, _hlr_pb2.BudgetResponse]
     """What may be and what was spent today."""
+    EnrichEntity: _grpc.UnaryUnaryMultiCallable[_hlr_pb2.EnrichEntityRequest, _hlr_pb2.EnrichEntityResponse]
+    """Takes errands of any providers; answers each by itself. What is answered TAKEN or DUPLICATE is on disk.
+    UNAVAILABLE where the store is away: nothing is known to be kept, and a repeat is harmless.
+    """
 
 @_typing.type_check_only
 class HlrServiceAsyncStub(HlrServiceStub):
@@ -67,6 +71,10 @@ class HlrServiceAsyncStub(HlrServiceStub):
     """The same without spending: a number of which nothing fresh is known is REFUSED, as not_known."""
     Budget: _aio.UnaryUnaryMultiCallable[_hlr_pb2.BudgetRequest, _hlr_pb2.BudgetResponse]  # type: ignore[assignment]
     """What may be and what was spent today."""
+    EnrichEntity: _aio.UnaryUnaryMultiCallable[_hlr_pb2.EnrichEntityRequest, _hlr_pb2.EnrichEntityResponse]  # type: ignore[assignment]
+    """Takes errands of any providers; answers each by itself. What is answered TAKEN or DUPLICATE is on disk.
+    UNAVAILABLE where the store is away: nothing is known to be kept, and a repeat is harmless.
+    """
 
 class HlrServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -120,5 +128,15 @@ class HlrServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_hlr_pb2.BudgetResponse, _abc.Awaitable[_hlr_pb2.BudgetResponse]]:
         """What may be and what was spent today."""
+
+    @_abc_1.abstractmethod
+    def EnrichEntity(
+        self,
+        request: _hlr_pb2.EnrichEntityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_hlr_pb2.EnrichEntityResponse, _abc.Awaitable[_hlr_pb2.EnrichEntityResponse]]:
+        """Takes errands of any providers; answers each by itself. What is answered TAKEN or DUPLICATE is on disk.
+        UNAVAILABLE where the store is away: nothing is known to be kept, and a repeat is harmless.
+        """
 
 def add_HlrServiceServicer_to_server(servicer: HlrServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -93,6 +93,8 @@ class _ReportToEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReportTo.Val
     REPORT_TO_PORTAL: _ReportTo.ValueType  # 1
     REPORT_TO_ROBOT: _ReportTo.ValueType  # 2
     REPORT_TO_NOBODY: _ReportTo.ValueType  # 3
+    REPORT_TO_ROBOT_AT_ONCE: _ReportTo.ValueType  # 4
+    """As ROBOT, but as soon as the message is taken: its end is not waited for."""
 
 class ReportTo(_ReportTo, metaclass=_ReportToEnumTypeWrapper): ...
 
@@ -100,6 +102,8 @@ REPORT_TO_UNSPECIFIED: ReportTo.ValueType  # 0
 REPORT_TO_PORTAL: ReportTo.ValueType  # 1
 REPORT_TO_ROBOT: ReportTo.ValueType  # 2
 REPORT_TO_NOBODY: ReportTo.ValueType  # 3
+REPORT_TO_ROBOT_AT_ONCE: ReportTo.ValueType  # 4
+"""As ROBOT, but as soon as the message is taken: its end is not waited for."""
 Global___ReportTo: _TypeAlias = ReportTo  # noqa: Y015
 
 class _TokenCheck:
