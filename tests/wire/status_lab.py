@@ -173,6 +173,14 @@ async def install(
     await installations.Installations(store, KEYRING).install(event)
 
 
+def admin_token(sandbox: Sandbox) -> tuple[str, str]:
+    """An access token of the installed application, and the portal's address: to prepare the portal with."""
+    portal = next(iter(sandbox.portals.by_domain.values()))
+    application = portal.applications[CLIENT]
+    application.present = application.installed = True
+    return _pair(sandbox, portal, 3600).access_token, sandbox.portal_url(portal.domain)
+
+
 def _pair(sandbox: Sandbox, portal: Portal, seconds: float) -> Pair:
     grant = Grant(CLIENT, portal.member_id, ADMIN)
     return sandbox.portals.tokens.issue(grant, now=sandbox.clock.now(), seconds=seconds)
