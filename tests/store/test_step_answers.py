@@ -331,6 +331,15 @@ async def test_answers_leave_in_the_order_in_which_they_were_due(way: Journey, b
     assert [entry.message_id for entry in first] == [found[1]]
 
 
+async def test_an_answer_keeps_its_place_while_its_message_goes_on(way: Journey, box: PortalOutbox) -> None:
+    mid = await asked(way, ReportTo.ROBOT_AT_ONCE, sent=False)
+    steps = f"{tags.provider(way.uid)}steps"
+    await way.store.redis.zadd(steps, {mid: 1})
+    await way.pump()
+    await way.say(mid, 1)
+    assert await way.store.redis.zscore(steps, mid) == 1
+
+
 @pytest.mark.parametrize("report_to", [ReportTo.PORTAL, ReportTo.NOBODY])
 async def test_a_token_is_kept_only_for_a_step(way: Journey, report_to: ReportTo) -> None:
     mid = await asked(way, report_to)

@@ -332,11 +332,13 @@ async def test_where_answers_may_not_be_given_statuses_go_on(
 ) -> None:
     portal = next(iter(sandbox.portals.by_domain.values()))
     portal.faults.add(Fault(kind=FaultKind.INSUFFICIENT_SCOPE, call=ANSWERS))
-    async with loaded(store, sandbox, runs, portal_parked_seconds=0.3) as (lab, step, found):
+    async with loaded(store, sandbox, runs) as (lab, step, found):
         await status_lab.install(store, sandbox)
-        await lab.all_show(found, "delivered")
+        await lab.all_show(found, "delivered")  # two batches of them
         assert (await runs.of(step)).answers == 0
-        portal.faults.clear()  # the application got the scope
+        portal.faults.clear()  # the application got the scope, and a minute has passed
+        await lab.store.redis.hset(f"{tags.provider(lab.way.uid)}m:{61:032x}", "pf", 1)
+        await lab.way.time_passes("steps")
         assert (await runs.answered(step)).values["status"] == "delivered"
 
 
@@ -346,7 +348,8 @@ async def test_a_method_whose_time_is_used_up_does_not_stop_the_other(
 ) -> None:
     portal = next(iter(sandbox.portals.by_domain.values()))
     portal.faults.add(Fault(kind=FaultKind.OPERATION_TIME_LIMIT, call=stopped))
-    async with loaded(store, sandbox, runs) as (lab, step, found):
+    pause = 30.0 if stopped == ANSWERS else 0.1  # a stopped status method makes a portal rest as ever
+    async with loaded(store, sandbox, runs, portal_retry_seconds=pause) as (lab, step, found):
         await status_lab.install(store, sandbox)
         if first == ANSWERS:
             await runs.answered(step)
