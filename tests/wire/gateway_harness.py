@@ -59,6 +59,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.calls: list[list[Any]] = []
+        self.asked = 0  # calls, also those that were failed
         self.fail: grpc.StatusCode | None = None
         self.hang = False
         self._news = asyncio.Condition()
@@ -68,6 +69,7 @@ class Recorder:
         return [item for call in self.calls for item in call]
 
     async def take(self, items: Iterable[Any], context: grpc.aio.ServicerContext) -> None:
+        self.asked += 1
         async with self._news:
             if self.fail is None and not self.hang:
                 self.calls.append(list(items))
