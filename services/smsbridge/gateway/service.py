@@ -121,7 +121,6 @@ class Accepting:
 
     async def errand(self, errand: Errand) -> Accepted:
         proto = rpc_errand.to_proto(errand)
-        entry = _errand_entry(errand, proto)
         way = self.errands
         if not way.known_away(errand.provider_uid):
             answer = await way.direct(proto, weight=proto.ByteSize())
@@ -131,9 +130,10 @@ class Accepting:
                 if taken is not None:
                     return taken
                 if result is ErrandResult.REFUSED:
-                    return await self._set_aside(entry, reason=answer.reason or "Refused")
+                    reason = answer.reason or "Refused"
+                    return await self._set_aside(_errand_entry(errand, proto), reason=reason)
         # An hlr role of an older version takes none: its successor empties the journal.
-        return await self._append(entry)
+        return await self._append(_errand_entry(errand, proto))
 
     async def event(self, payload: bytes, *, provider_uid: str, door_at_ms: int) -> Accepted:
         """Events have no other owner than the gateway itself, so the journal is their first place."""
