@@ -15,9 +15,11 @@ from smsbridge.api.v1 import hlr_pb2, sender_pb2, types_pb2
 from smsbridge.bitrix24 import bizproc, client, limiter, steps, transport
 from smsbridge.gateway import orphan, standing
 from smsbridge.gateway.journal import Kind
+from smsbridge.rpc import message as rpc_message
 from smsbridge.rpc.clients import HlrClient, SenderClient, StatusClient
 from smsbridge.runtime import rpc
 from smsbridge.sandbox.orders import DocumentKind, EntitiesOrder, RunOrder
+from smsbridge.sender import intake
 from smsbridge.store.connection import Store
 from smsbridge.store.keyring import Keyring
 from tests.wire import gateway_harness as harness
@@ -250,6 +252,9 @@ async def test_a_foreign_step_is_failed_by_the_sender_and_so_answered(
         body = run(code=code, **{"properties[text]": "x"})
         assert await exactly(gateway, "POST", gateway.path(path), body) == (200, "{}")
         assert timeless(owners.sender.items) == [message(text="x", code="/")]
+        asked = rpc_message.from_proto(owners.sender.items[0])
+        prepared = intake.prepare(asked, harness.PROVIDER, default_region="RU")
+        assert (prepared.fail, prepared.rep, prepared.tok) == ("ForeignCode", "robot_at_once", EVENT_TOKEN)
         assert owners.hlr.errands.items == []
 
 
@@ -398,6 +403,8 @@ async def test_a_repeated_post_is_handed_over_again_and_answered_200(
         assert [(item.dedupe_key, item.report_to) for item in owners.sender.items] == [
             (EVENT_TOKEN, types_pb2.REPORT_TO_ROBOT_AT_ONCE)
         ] * 2
+        ids = {intake.message_id_of(rpc_message.from_proto(item)) for item in owners.sender.items}
+        assert len(ids) == 1
         assert [item.event_token for item in owners.hlr.errands.items] == [EVENT_TOKEN] * 2
         assert gateway.role.journal.depth == 0
         assert gateway.metric("smsbridge_gateway_accepts_total", origin="robot", result="duplicate") == 2
