@@ -187,9 +187,9 @@ def _pair(sandbox: Sandbox, portal: Portal, seconds: float) -> Pair:
 
 
 @contextlib.asynccontextmanager
-async def quick_store(valkey: embedded.EmbeddedValkey) -> AsyncIterator[connection.Store]:
+async def quick_store(valkey: embedded.EmbeddedValkey, **times: int) -> AsyncIterator[connection.Store]:
     """An empty store with short times."""
-    store = connection.Store.connect(store_settings(valkey, times=TIMES))
+    store = connection.Store.connect(store_settings(valkey, times=TIMES | times))
     await store.redis.flushall()
     try:
         yield store
