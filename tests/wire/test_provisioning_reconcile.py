@@ -42,6 +42,7 @@ async def test_before_the_install_it_says_what_to_do(store: Store) -> None:
         Type.PORTAL_AUTHORIZED: (Status.FALSE, Reason.NOT_INSTALLED),
         Type.REGISTERED: (Status.FALSE, Reason.WAITING_FOR_PORTAL),
         Type.FIELDS_READY: (Status.UNKNOWN, Reason.WAITING_FOR_PORTAL),
+        Type.ROBOTS_READY: (Status.UNKNOWN, Reason.WAITING_FOR_PORTAL),
         Type.SENDING: (Status.TRUE, Reason.SENDING),
         Type.READY: (Status.FALSE, Reason.NOT_INSTALLED),
     }
