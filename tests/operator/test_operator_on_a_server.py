@@ -59,7 +59,15 @@ async def test_from_an_applied_resource_to_ready(lab: Lab) -> None:
     assert status["lastSync"]
     assert status["observedGeneration"] == found["metadata"]["generation"] == 1
     assert {c["type"]: c["status"] for c in status["conditions"]} == dict.fromkeys(
-        ("CredentialsValid", "PortalAuthorized", "Registered", "FieldsReady", "RobotsReady", "Sending", "Ready"),
+        (
+            "CredentialsValid",
+            "PortalAuthorized",
+            "Registered",
+            "FieldsReady",
+            "RobotsReady",
+            "Sending",
+            "Ready",
+        ),
         "True",
     )
     assert lab.condition("smsc", "FieldsReady")["reason"] == "FieldsPresent"

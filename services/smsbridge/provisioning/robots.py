@@ -82,6 +82,8 @@ def _offered(own: Steps, listed: set[tuple[StepKind, str]], updates: Sequence[ba
     missing: list[batch.Command] = []
     refusals: list[str] = []
     for (kind, step), result in zip(own.wanted, updates, strict=True):
+        if result.ok:
+            continue
         if (kind, step.code.lower()) not in listed or bizproc.is_missing(result.error):
             missing.append(bizproc.add_command(kind, step))
         elif isinstance(result.error, portal_errors.PortalUnavailable):
