@@ -365,6 +365,11 @@ async def test_a_renamed_resource_takes_its_code_along(store: Store, tmp_path: P
 
         assert await it.codes() == {"smsc"}
         assert (await it.rows())["renamed"]["ready"]
+        application = it.lab.sandbox.portals.by_domain[DOMAIN].applications[CLIENT_ID]
+        addresses = [item.handler for item in application.activities.values()]
+        addresses += [item["handler"] for item in application.bindings]
+        assert len(addresses) == 4 + 2  # steps and events
+        assert all("/bitrix24/crm/renamed/" in address for address in addresses)
 
 
 async def test_a_change_of_the_code_is_refused(store: Store, tmp_path: Path) -> None:
@@ -414,6 +419,7 @@ async def test_show_tells_addresses_and_no_secret(store: Store, tmp_path: Path) 
     key = it.lab.ring.url_key("bitrix24", shown["uid"])
     assert shown["handlerUrl"] == f"http://127.0.0.1:8080/bitrix24/crm/one/{key}/handler"
     assert shown["installUrl"].endswith(f"{key}/install")
+    assert shown["hlrUrl"].endswith(f"{key}/hlr")
     callback_key = it.lab.ring.url_key("smsc", shown["uid"])
     assert shown["callbackUrl"] == f"http://127.0.0.1:8080/smsc/crm/one/{callback_key}/callback"
     assert {item["type"] for item in shown["conditions"]} >= {"Ready", "Registered", "Sending"}
