@@ -9,7 +9,7 @@ from smsbridge.core.message import Channel, Lane, ReportTo, Route
 from smsbridge.core.provider import Profile, Routing, ViberStop
 from smsbridge.sender import intake
 from smsbridge.status import verdict
-from smsbridge.store import connection, tags
+from smsbridge.store import alive, connection, tags
 from smsbridge.store.delivery import Change
 from tests.store import messages
 from tests.store.journey import Journey
@@ -518,3 +518,28 @@ async def test_the_gateways_journals_are_added_up(store: connection.Store) -> No
     assert await way.deliveries.journalled() == 0
     await store.redis.hset(tags.DEPLOYMENT + "journal", mapping={"g1": 3, "g2": 4})
     assert await way.deliveries.journalled() == 7
+
+
+@pytest.mark.parametrize(
+    ("profile", "routing", "codes", "proved"),
+    [
+        (Profile.GUIDE, Routing(), (1,), True),
+        (Profile.GUIDE, CASCADE, (20,), False),  # by Viber: whose SIM card may be gone
+        (Profile.GUIDE, CASCADE, (22, 1), True),
+        (Profile.HTTP, VIBER, (1,), False),
+        (Profile.HTTP, Routing(), (20,), False),
+    ],
+)
+async def test_a_delivered_sms_is_remembered_as_proof_of_life(
+    store: connection.Store, profile: Profile, routing: Routing, codes: tuple[int, ...], proved: bool
+) -> None:
+    way = journey(store, profile=profile, routing=routing)
+    [mid] = await way.sent([1])
+    for code in codes:
+        await way.say(mid, code)
+    msisdn = (await way.message(mid)).record["to"]
+    found = await alive.Alive(store).of(way.uid, [msisdn, "79990000000"])
+    assert list(found) == ([msisdn] if proved else [])
+    if proved:
+        left_ms = await store.redis.pttl(f"{tags.provider(way.uid)}al:{msisdn}")
+        assert 0 < left_ms <= store.settings.times.alive_kept_ms

@@ -1,7 +1,9 @@
 """Look-ups by the whole hlr role against the sandbox's SMSC: what is bought, once, and what it costs."""
 
 import asyncio
+import time
 from collections import Counter
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -10,13 +12,14 @@ import pytest
 from smsbridge.api.v1 import hlr_pb2
 from smsbridge.core import errors
 from smsbridge.core.number import LookupState, Reachability
-from smsbridge.core.provider import Profile, Provider
+from smsbridge.core.provider import Batching, Profile, Provider
 from smsbridge.sandbox.faults import Fault, FaultKind
 from smsbridge.sandbox.server import Sandbox
 from smsbridge.smsc import account as smsc_account
-from smsbridge.store import account
+from smsbridge.store import account, tags
 from smsbridge.store.connection import Store
 from smsbridge.store.lookups import Lookups
+from tests.store.journey import Journey
 from tests.wire import hlr_lab, senders
 
 ACTIVE, ABSENT, OFF = "79991234500", "79991234597", "79991234598"
@@ -70,6 +73,39 @@ DONE_FIRST = {FaultKind.TIMEOUT_AFTER_ACCEPT, FaultKind.RESET_AFTER_ACCEPT}
 
 def fault(sandbox: Sandbox, kind: FaultKind, login: str = "guide", **how: Any) -> None:
     sandbox.smsc.accounts[login].faults.add(Fault(kind=kind, **how))
+
+
+async def test_a_delivered_sms_is_proof_of_life_and_costs_nothing(store: Store) -> None:
+    async with Sandbox.running(senders.sandbox_settings()) as sandbox:
+        one = replace(hlr_lab.provider(sandbox.smsc_url), batching=Batching(interactive_linger_ms=0))
+        way = Journey(store, one)
+        [mid] = await way.sent([1], recipient=ACTIVE)
+        await way.say(mid, 1)
+        async with hlr_lab.running(store, one) as hlr:
+            found = await hlr.one(ACTIVE)
+            assert (found.state, found.reachability, found.reason, found.bought) == (
+                LookupState.KNOWN,
+                Reachability.ACTIVE,
+                "delivered",
+                False,
+            )
+            assert (found.carrier, found.cost) == ("", None)
+            assert hlr_lab.bought(sandbox) == 0
+            (described,) = await hlr.client.describe(hlr_lab.UID, [ACTIVE])
+            assert described == found
+            assert hlr.sample("lookups_total", namespace="crm", provider="p1", outcome="active",
+                              source="delivery") == 1  # fmt: skip
+            bought = await hlr.one(ABSENT)
+            assert (bought.reachability, bought.bought) == (Reachability.ABSENT, True)
+
+
+async def test_a_delivery_older_than_asked_for_proves_nothing(store: Store) -> None:
+    async with Sandbox.running(senders.sandbox_settings()) as sandbox:
+        one = hlr_lab.provider(sandbox.smsc_url)
+        await store.redis.set(f"{tags.provider(one.uid)}al:{ACTIVE}", round(time.time() * 1000) - 3_600_000)
+        async with hlr_lab.running(store, one) as hlr:
+            assert (await hlr.one(ACTIVE, max_age_seconds=7200)).reason == "delivered"
+            assert (await hlr.one(ACTIVE, max_age_seconds=1800)).bought
 
 
 async def test_a_budget_of_zero_buys_nothing_and_says_so(store: Store) -> None:

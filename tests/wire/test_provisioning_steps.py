@@ -268,6 +268,30 @@ async def test_a_refused_update_is_said(store: Store) -> None:
     assert message(refused).endswith(" (smsc.send: Ordered by a test)")
 
 
+GONE = "ERROR_ACTIVITY_NOT_FOUND"
+
+
+async def test_one_that_goes_between_the_list_and_the_update_is_made(store: Store) -> None:
+    async with provisioning_lab.running(store) as lab:
+        await lab.install()
+        state = (await made(lab)).state
+        fault = Fault(kind=FaultKind.COMMAND_ERROR, error=GONE, call="bizproc.robot.update", count=1)
+        await lab.control.portal_fault(DOMAIN, fault)
+        await made(lab, state)
+
+        assert await calls(lab, "add") == {"bizproc.robot.add": 3, "bizproc.activity.add": 2}
+
+
+async def test_one_that_goes_by_itself_is_taken_away_as_well(store: Store) -> None:
+    async with provisioning_lab.running(store) as lab:
+        await lab.install()
+        state = (await made(lab)).state
+        fault = Fault(kind=FaultKind.COMMAND_ERROR, error=GONE, call="bizproc.robot.delete", count=1)
+        await lab.control.portal_fault(DOMAIN, fault)
+
+        assert said(await made(lab, state, robots=False)) == (Status.TRUE, Reason.ROBOTS_OFF)
+
+
 async def test_a_code_that_leaves_no_room_for_theirs_is_said(store: Store) -> None:
     async with provisioning_lab.running(store) as lab:
         await lab.install()

@@ -1,15 +1,17 @@
 """Looks numbers up: what is known first, then what may be bought. Knows neither gRPC nor the store's keys.
 
-A look-up that was begun goes on when its caller has gone; whoever asks again finds it.
+A look-up that was begun goes on when its caller has gone; whoever asks again finds it. Where only it matters
+whether a number can be reached, an SMS that was delivered to it lately is as good, and costs nothing.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from smsbridge.core import errors, msisdn
-from smsbridge.core.number import Facts, LookupState
+from smsbridge.core.number import Facts, LookupState, Reachability
 from smsbridge.core.provider import Provider
 from smsbridge.hlr import rules as hlr_rules
 from smsbridge.hlr.buying import BOUGHT, BUDGET, Buying, Want
@@ -19,10 +21,11 @@ from smsbridge.hlr.prices import Prices
 from smsbridge.hlr.rules import Rules
 from smsbridge.hlr.settings import HlrSettings
 from smsbridge.provisioning import sections
+from smsbridge.store.alive import Alive
 from smsbridge.store.lookups import Ages, Known, Lookups, Standing
 
 _LOOK_AGAIN_SECONDS = (0.05, 0.1, 0.2, 0.5)  # whether a result came; the last repeats
-REMOVED, UNANSWERED, NOT_KNOWN = "removed", "unanswered", "not_known"
+REMOVED, UNANSWERED, NOT_KNOWN, DELIVERED = "removed", "unanswered", "not_known", "delivered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +50,18 @@ class LookupService:
         *,
         entries: sections.Entries,
         lookups: Lookups,
+        alive: Alive,
         buying: Buying,
         prices: Prices,
         care: AccountCare,
         metrics: HlrMetrics,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
         self._entries = entries
         self._lookups = lookups
+        self._alive = alive
+        self._clock = clock
         self._buying = buying
         self._prices = prices
         self._care = care
@@ -68,7 +75,8 @@ class LookupService:
         rules = self._rules(provider_uid)
         if rules is None:
             return [Facts(number, LookupState.REFUSED, reason=REMOVED) for number in msisdns]
-        found = await self._read(rules, msisdns, rules.ages(max_age_seconds))
+        ages = rules.ages(max_age_seconds)
+        found = await self._prove(rules, await self._read(rules, msisdns, ages), ages)
         return [_facts(number, found[number], refused=NOT_KNOWN) for number in msisdns]
 
     async def look_up(
@@ -78,9 +86,11 @@ class LookupService:
         *,
         max_age_seconds: int = 0,
         wait_seconds: float = 0.0,
+        with_carrier: bool = False,
     ) -> list[Facts]:
         """One answer for each number, in order; what has no result within `wait_seconds` is pending.
 
+        `with_carrier`: carrier and region are wanted, so that a delivery tells too little.
         Raises InputError and StoreAway.
         """
         self._check(msisdns)
@@ -89,6 +99,8 @@ class LookupService:
             return [Facts(number, LookupState.REFUSED, reason=REMOVED) for number in msisdns]
         ages = rules.ages(max_age_seconds)
         before = await self._read(rules, msisdns, ages)
+        if not with_carrier:
+            before = await self._prove(rules, before, ages)
         missing = [number for number, standing in before.items() if standing == Standing()]
         refused = await self._not_bought(rules, missing)
         tickets = {} if refused else self._buying.want(rules, missing, ages=ages)
@@ -141,6 +153,16 @@ class LookupService:
         found = await self._lookups.read(rules.account.key, asked, ages=ages)
         return dict(zip(asked, found, strict=True))
 
+    async def _prove(
+        self, rules: Rules, standings: Mapping[str, Standing], ages: Ages
+    ) -> dict[str, Standing]:
+        """With those that nobody knows, but that an SMS was delivered to lately, as reachable."""
+        unknown = [number for number, standing in standings.items() if standing.known is None]
+        oldest = self._clock() * 1000 - ages[Reachability.ACTIVE]
+        delivered = await self._alive.of(rules.provider.uid, unknown)
+        proved = {number: _proved(at) for number, at in delivered.items() if at >= oldest}
+        return {**standings, **proved}
+
     async def _not_bought(self, rules: Rules, missing: Sequence[str]) -> str:
         """Why nothing can be bought at all now; empty where it may be tried."""
         if not missing:
@@ -180,8 +202,14 @@ class LookupService:
             known = one.state is LookupState.KNOWN
             outcome = one.reachability.value if known else one.state.value
             source = ("smsc" if one.bought else "cache") if known else "none"
+            if known and one.reason == DELIVERED:
+                source = "delivery"
             labels = (rules.provider.namespace, rules.provider.name)
             self._metrics.lookups.labels(*labels, outcome, source).inc()
+
+
+def _proved(at_ms: int) -> Standing:
+    return Standing(known=Known(Reachability.ACTIVE, "", "", DELIVERED, at_ms, cost=None, estimated=False))
 
 
 def _is_open(standing: Standing) -> bool:

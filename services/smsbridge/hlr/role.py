@@ -25,6 +25,7 @@ from smsbridge.runtime import rpc, tasks
 from smsbridge.smsc import account as smsc_account
 from smsbridge.smsc.client import SmscClient
 from smsbridge.store.account import AccountLimits, Accounts
+from smsbridge.store.alive import Alive
 from smsbridge.store.connection import Store
 from smsbridge.store.egress import Egress
 from smsbridge.store.installations import Installations
@@ -79,6 +80,7 @@ class Role:
             settings,
             entries=registry,
             lookups=lookups,
+            alive=Alive(store),
             buying=self._buying,
             prices=prices,
             care=care,

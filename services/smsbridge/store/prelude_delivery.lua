@@ -4,6 +4,7 @@
 -- pc (how often status.php was asked). Further keys of the provider tag:
 --   grace    sorted set, forbidden attempts by the end of the time in which a moderator may release them
 --   learn    hash, phone -> CHANNEL|MS, what hlr has not been told yet
+--   al:PHONE when an SMS was last delivered to it: whoever wants to know whether it lives need not pay for that
 
 local function learn(to, channel)
   if to then redis.call('HSET', T .. 'learn', to, channel .. '|' .. now()) end
@@ -31,6 +32,7 @@ local function arrived(mid, k, x)
   redis.call('ZREM', T .. 'grace', mid .. '|' .. k)
   stop_cascade(mid)
   drop_unsent_legs(mid, k)
+  if (by or v[1]) == 'sms' and v[4] then redis.call('SET', T .. 'al:' .. v[4], now(), 'PX', ALIVE_KEPT_MS) end
   if not x.learn then return end
   if by == 'viber' and k == num(v[3]) then learn(v[4], 'viber')
   elseif k > 1 and v[1] == 'sms' then learn(v[4], 'sms') end

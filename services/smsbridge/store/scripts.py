@@ -47,6 +47,9 @@ class StoreTimes(BaseModel):
     poll_most_ms: int = Field(3_600_000, description="The longest pause between two questions (ms).")
     close_extra_ms: int = Field(86_400_000, description="An attempt closes so long after its validity (ms).")
     close_most_ms: int = Field(72 * 3_600_000, description="The latest close, counted from acceptance (ms).")
+    alive_kept_ms: int = Field(
+        7 * 86_400_000, description="A delivered SMS proves for so long that its number can be reached (ms)."
+    )
     token_hold_ms: int = Field(
         900_000,
         description="A message with a foreign application token is held so long, then compared again (ms).",
