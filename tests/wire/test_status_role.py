@@ -266,6 +266,7 @@ async def test_a_second_block_stops_the_egress_for_longer(store: connection.Stor
         for _ in range(2):
             await until(stopped)
             lengths.append(await store.redis.pttl(f"{tags.EGRESS}stop"))
+            assert len(far.requests) == len(lengths)
             await store.redis.delete(f"{tags.EGRESS}stop")  # its time has passed
             await lab.way.time_passes("poll")
         first, second = lengths
