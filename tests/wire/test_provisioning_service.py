@@ -25,6 +25,7 @@ from smsbridge.smsc.client import ClientSettings, SmscClient
 from smsbridge.store import portal_limiter
 from smsbridge.store.account import AccountLimits
 from smsbridge.store.connection import Store
+from smsbridge.store.egress import EgressSettings
 from smsbridge.store.installations_view import InstallationsView
 from smsbridge.store.registry import Registry
 from tests.wire import provisioning_lab
@@ -449,6 +450,7 @@ async def test_the_role_follows_file_and_installs_by_itself(store: Store, tmp_pa
             keyring=it.lab.ring,
             installations=it.lab.installations,
             limits=AccountLimits(),
+            egress=EgressSettings(),
             client=SmscClient(ClientSettings()),
             portal_limits=limiter.LocalLimiter(),
             metrics=CollectorRegistry(),
