@@ -25,7 +25,7 @@ from smsbridge.sandbox.tokens import Grant, Pair
 from smsbridge.smsc.client import ClientSettings, SmscClient
 from smsbridge.status import role
 from smsbridge.status.settings import StatusSettings
-from smsbridge.store import account, connection, embedded, installations, keyring, receipts, registry
+from smsbridge.store import account, connection, egress, embedded, installations, keyring, receipts, registry
 from smsbridge.store.portal_limiter import PortalLimits
 from tests.conftest import store_settings
 from tests.store import messages
@@ -236,6 +236,7 @@ async def running(
             installations=installations.Installations(store, KEYRING),
             endpoints=endpoints,
             limits=account.AccountLimits(),
+            egress=egress.EgressSettings(),
             portal_limits=portal_limits or PortalLimits(requests_per_second=200, back_off_seconds=0.1),
             client=client or SmscClient(ClientSettings(status_timeout_seconds=2.0)),
             metrics=metrics,

@@ -250,7 +250,8 @@ async def test_a_wrong_password_is_tried_three_times_at_most(
     store: connection.Store, sandbox: server.Sandbox
 ) -> None:
     wrong = provider(sandbox, password="wrong")
-    async with senders.running(store, sandbox, wrong, login_probes_seconds=(0.05, 0.05)) as sender:
+    limits = senders.LIMITS.model_copy(update={"login_probes_seconds": (0.05, 0.05)})
+    async with senders.running(store, sandbox, wrong, limits=limits) as sender:
         await submit(sender, range(2))
 
         async def three() -> bool:
