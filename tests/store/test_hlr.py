@@ -20,7 +20,9 @@ from smsbridge.smsc.client import ClientSettings, SmscClient
 from smsbridge.store import registry
 from smsbridge.store.account import AccountLimits
 from smsbridge.store.connection import Store
+from smsbridge.store.installations import Installations
 from smsbridge.store.keyring import Keyring
+from smsbridge.store.portal_limiter import PortalLimiter
 from smsbridge.store.preferences import Learned, Preferences
 
 PHONE, OTHER = "79991234567", "79991234568"
@@ -70,7 +72,9 @@ async def running(store: Store, keyring: Keyring) -> AsyncIterator[Hlr]:
         store=store,
         keyring=keyring,
         registry=view,
+        installations=Installations(store, keyring),
         limits=AccountLimits(),
+        portal_limits=PortalLimiter(store),
         client=SmscClient(ClientSettings()),
         metrics=metrics,
     )

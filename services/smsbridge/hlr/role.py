@@ -10,9 +10,16 @@ from smsbridge.api.v1 import hlr_pb2_grpc
 from smsbridge.bitrix24 import transport
 from smsbridge.core import errors
 from smsbridge.core.provider import Profile
+from smsbridge.hlr.answering import Answering
 from smsbridge.hlr.buying import Buying
 from smsbridge.hlr.care import AccountCare
+from smsbridge.hlr.carriers import CarrierQuestions
+from smsbridge.hlr.channels import Channels
+from smsbridge.hlr.enriching import Enriching
 from smsbridge.hlr.entities import Crms
+from smsbridge.hlr.errand_work import ErrandWork
+from smsbridge.hlr.errands import ErrandDesk
+from smsbridge.hlr.knowing import Knowing
 from smsbridge.hlr.lookups import LookupService
 from smsbridge.hlr.metrics import HlrMetrics
 from smsbridge.hlr.prices import Prices
@@ -20,13 +27,17 @@ from smsbridge.hlr.results import Results
 from smsbridge.hlr.service import HlrService
 from smsbridge.hlr.servicer import SERVICE_NAME, HlrServicer
 from smsbridge.hlr.settings import HlrSettings
+from smsbridge.hlr.updates import Updates
 from smsbridge.provisioning.portal import Portals
 from smsbridge.runtime import rpc, tasks
 from smsbridge.smsc import account as smsc_account
 from smsbridge.smsc.client import SmscClient
 from smsbridge.store.account import AccountLimits, Accounts
+from smsbridge.store.carriers import Carriers
+from smsbridge.store.channels import ChannelMarks
 from smsbridge.store.connection import Store
 from smsbridge.store.egress import Egress
+from smsbridge.store.errands import Errands, Lane
 from smsbridge.store.installations import Installations
 from smsbridge.store.installations_view import InstallationsView
 from smsbridge.store.keyring import Keyring
@@ -59,7 +70,8 @@ class Role:
         self._server = rpc.RpcServer(listen=settings.listen, registry=metrics)
         self._http = transport.Transport()
         self._view = InstallationsView(installations, keyring)
-        self._crms = Crms(Portals(self._http, portal_limits, installations), self._view, registry)
+        apis = Portals(self._http, portal_limits, installations)
+        self._crms = Crms(apis, self._view, registry)
         counted = HlrMetrics(metrics)
         lookups = Lookups(store, keyring)
         accounts = Accounts(store, limits)
@@ -93,16 +105,57 @@ class Role:
             client=client,
             metrics=counted,
         )
+        preferences = Preferences(store, keyring, kept_days=settings.preference_days)
+        errands = Errands(store, keyring)
+        marks = ChannelMarks(
+            store, rest_seconds=settings.hand_rest_seconds, own_update_seconds=settings.own_update_seconds
+        )
+        desk = ErrandDesk(
+            settings,
+            entries=registry,
+            crms=self._crms,
+            errands=errands,
+            marks=marks,
+            metrics=counted,
+            woken=self._wake,
+        )
+        questions = CarrierQuestions(
+            settings,
+            carriers=Carriers(store, keyring, per_minute=settings.carrier_requests_per_minute),
+            accounts=accounts,
+            account_care=care,
+            client=client,
+            metrics=counted,
+        )
+        knowing = Knowing(settings, entries=registry, lookups=self._lookups, carriers=questions)
+        self.updates = Updates(marks)
+        self.channels = Channels(settings, marks=marks, preferences=preferences, updates=self.updates)
+        self._work = ErrandWork(
+            settings,
+            entries=registry,
+            errands=errands,
+            crms=self._crms,
+            apis=apis,
+            installations=self._view,
+            tokens=installations,
+            enriching=Enriching(settings, entries=registry, knowing_=knowing, updates=self.updates),
+            answering=Answering(settings, knowing_=knowing),
+            channels=self.channels,
+            metrics=counted,
+            token_hold_seconds=store.settings.times.token_hold_ms / 1000,
+        )
         service = HlrService(
-            preferences=Preferences(store, keyring, kept_days=settings.preference_days),
+            preferences=preferences,
             providers=registry,
+            desk=desk,
             metrics=counted,
             max_numbers=settings.max_numbers,
         )
-        servicer = HlrServicer(service, lookups=self._lookups, results=self._results)
+        servicer = HlrServicer(service, lookups=self._lookups, results=self._results, desk=desk)
         hlr_pb2_grpc.add_HlrServiceServicer_to_server(servicer, self._server.server)
         self._loops = tasks.Loops(quiet=(errors.Away,), errors=counted.loop_errors)
         self._of_account: dict[str, tasks.Loop] = {}
+        self._of_errands: dict[tuple[str, Lane], tasks.Loop] = {}
 
     @property
     def address(self) -> str:
@@ -113,6 +166,7 @@ class Role:
         await self._view.start()
         await self._server.start([SERVICE_NAME])
         self._loops.start("measure", self._lookups.measure, pause_seconds=self._settings.measure_seconds)
+        self._loops.start("measure_errands", self._work.measure, pause_seconds=self._settings.measure_seconds)
         self._registry.on_change(self._follow)
         self._follow()
 
@@ -145,3 +199,21 @@ class Role:
             )
         for key in set(self._of_account) - accounts:
             self._of_account.pop(key).finish()
+        self._follow_errands()
+
+    def _follow_errands(self) -> None:
+        """Each provider has a loop for its workflows' steps, and one for the rest; a removed one until it is
+        forgotten, since what waits must be answered.
+        """
+        wanted = {(one.uid, lane) for one in self._registry.all() for lane in Lane}
+        for key in wanted - set(self._of_errands):
+            self._of_errands[key] = self._loops.start(
+                "errands", partial(self._work.step, *key), pause_seconds=self._settings.errand_idle_seconds
+            )
+        for key in set(self._of_errands) - wanted:
+            self._of_errands.pop(key).finish()
+
+    def _wake(self, uid: str, lane: Lane) -> None:
+        loop = self._of_errands.get((uid, lane))
+        if loop is not None:
+            loop.wake()

@@ -18,3 +18,11 @@ class Entries(Protocol):
 def hlr(entry: Entry | None) -> spec.HlrSection:
     """How a provider wants its numbers looked up; the defaults where nobody says."""
     return spec.HlrSection.model_validate(dict(entry.sections.get("hlr", {})) if entry else {})
+
+
+def crm(entry: Entry | None) -> spec.CrmSection:
+    """What a provider does in the CRM; what another version wrote and we do not know is passed over."""
+    given = dict(entry.sections.get("crm", {})) if entry else {}
+    names = {item.alias or name for name, item in spec.CrmSection.model_fields.items()}
+    known = {name: value for name, value in given.items() if name in names and name != "fields"}
+    return spec.CrmSection.model_validate(known)
