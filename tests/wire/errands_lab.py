@@ -1,7 +1,8 @@
-"""A whole hlr role, the sandbox's SMSC and portal with our fields in its CRM, and a door that hands the portal's
-posts on as the gateway does.
+"""A whole hlr role, the sandbox's SMSC and portal with our fields in its CRM, and a door that hands the
+portal's posts on as the gateway does.
 """
 
+import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -11,7 +12,7 @@ from urllib.parse import parse_qs
 
 from aiohttp import web
 
-from smsbridge.api.v1 import hlr_pb2, types_pb2
+from smsbridge.api.v1 import hlr_pb2
 from smsbridge.bitrix24 import limiter, steps, transport
 from smsbridge.bitrix24.bizproc import StepKind, add_command
 from smsbridge.core.errand import EntityType, Errand, ErrandKind, ErrandResult
@@ -47,6 +48,8 @@ class World:
     answers: list[ErrandResult | None] = field(default_factory=list)
     posts: Counter[str] = field(default_factory=Counter)  # events that the portal posted
     url: str = ""
+    # As many at a time as a gateway that gathers what comes in would make of it.
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(16))
 
     @property
     def role(self) -> Hlr:
@@ -56,7 +59,8 @@ class World:
     async def ask(self, kind: ErrandKind, **given: Any) -> ErrandResult | None:
         """Hands one errand over, as the gateway does."""
         one = Errand(self.provider.uid, kind, **given)
-        (answer,) = await self.role.client.enrich([errand.to_proto(one)])
+        async with self.turns:
+            (answer,) = await self.role.client.enrich([errand.to_proto(one)])
         return enums.ERRAND_RESULT.to_core(answer.result)
 
     async def take(self, request: web.Request) -> web.Response:
@@ -112,7 +116,7 @@ class World:
 
     async def prefers(self, *phones: str) -> dict[str, str]:
         found = await self.role.client.preferences(self.provider.uid, phones)
-        return {number: types_pb2.Channel.Name(word).removeprefix("CHANNEL_") for number, word in found.items()}
+        return {number: channel.value for number, channel in found.items()}
 
     def ended(self, kind: str, end: str) -> float:
         provider = self.provider
@@ -220,12 +224,8 @@ async def living(
         if not installed:
             known = installations.Installations(store, senders.KEYRING)
             portal = sandbox.portals.by_domain[DOMAIN]
-            await known.uninstall(
-                status_lab.CLIENT, portal.member_id, application_token="token", at=at + 10
-            )
+            await known.uninstall(status_lab.CLIENT, portal.member_id, application_token="token", at=at + 10)
         try:
             yield world
         finally:
             await runner.cleanup()
-
-

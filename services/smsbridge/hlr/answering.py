@@ -57,13 +57,13 @@ class Answering:
         replies: dict[str, _Reply] = {}
         msisdns = await self._numbers(load, api, replies)
         pooled = [number for found in msisdns.values() for number in found]
-        facts = await self._knowing.look_up(load.uid, pooled)
+        facts = await self._knowing.look_up(load.uid, pooled, wait_seconds=self._settings.step_wait_seconds)
         for one in load.of(ErrandKind.STEP):
             if one.id in replies:
                 continue
             reply = self._reply(one, msisdns[one.id], facts)
             if reply is None:
-                load.later(one, self._settings.errand_pause_seconds)
+                load.later(one, load.soon(one))
             else:
                 replies[one.id] = reply
         await self._answer(load, api, replies)

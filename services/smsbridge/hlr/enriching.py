@@ -45,7 +45,9 @@ class Enriching:
                 load.uid, _pooled(load.of(ErrandKind.ADDED), msisdns)
             ),
             ErrandKind.WEBHOOK: await self._knowing.look_up(
-                load.uid, _pooled(load.of(ErrandKind.WEBHOOK), msisdns)
+                load.uid,
+                _pooled(load.of(ErrandKind.WEBHOOK), msisdns),
+                wait_seconds=self._settings.errand_wait_seconds,
             ),
         }
         wanted: list[tuple[Taken, Known]] = []
@@ -80,7 +82,7 @@ class Enriching:
         """True where it is to be written now; else it has ended, or waits."""
         patient = one.age_ms < self._settings.step_answer_seconds * 1000
         if known.open and (patient or known.best is None):
-            load.later(one, None if known.why != "pending" else self._settings.errand_pause_seconds)
+            load.later(one, load.soon(one) if known.why == "pending" else None)
             return False
         if known.best is not None:
             return True

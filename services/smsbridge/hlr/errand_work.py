@@ -97,6 +97,7 @@ class ErrandWork:
             uid,
             owner,
             lease_ms,
+            self._settings.errand_pause_seconds,
             self._settings.errand_retry_seconds,
             self._settings.errand_retry_most_seconds,
             left={one.id: one for one in taken.errands},

@@ -41,19 +41,19 @@ class Knowing:
         self._lookups = lookups
         self._carriers = carriers
 
-    async def look_up(self, uid: str, msisdns: Sequence[str]) -> dict[str, Facts]:
+    async def look_up(self, uid: str, msisdns: Sequence[str], *, wait_seconds: float) -> dict[str, Facts]:
         """Bought within the budget where it is not known. Raises StoreAway."""
         asked = list(dict.fromkeys(msisdns))
         if not asked:
             return {}
-        found = await self._lookups.look_up(uid, asked, wait_seconds=self._settings.errand_wait_seconds)
+        found = await self._lookups.look_up(uid, asked, wait_seconds=wait_seconds)
         return {one.msisdn: one for one in found}
 
     async def operators(self, uid: str, msisdns: Sequence[str]) -> dict[str, Facts]:
         """Operator and region, which cost nothing with profile http. Raises StoreAway."""
         rules = hlr_rules.of(self._entries, uid, unknown_kept_seconds=self._settings.unknown_kept_seconds)
         if rules is None or rules.account.profile is not Profile.HTTP:
-            return await self.look_up(uid, msisdns)
+            return await self.look_up(uid, msisdns, wait_seconds=self._settings.errand_wait_seconds)
         asked = list(dict.fromkeys(msisdns))
         known = {one.msisdn: one for one in await self._lookups.describe(uid, asked)} if asked else {}
         missing = [number for number in asked if not (known[number].carrier or known[number].region)]

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from smsbridge.core.errand import ErrandKind
 from smsbridge.store.errands import Errands, Settled, Taken
 
+_LONGEST_SOON = 15  # pauses
+
 
 @dataclass(slots=True)
 class Load:
@@ -18,6 +20,7 @@ class Load:
     uid: str
     owner: str
     lease_ms: int
+    pause_seconds: float
     first_retry_seconds: float
     most_retry_seconds: float
     left: dict[str, Taken] = field(default_factory=dict)  # nobody has decided of them
@@ -38,6 +41,10 @@ class Load:
         if self.left.pop(one.id, None) is not None:
             wait = self._pause(one) if seconds is None else seconds
             self.ends.append(Settled(one.id, later_ms=round(wait * 1000)))
+
+    def soon(self, one: Taken) -> float:
+        """Where only time is needed."""
+        return self.pause_seconds * min(one.times, _LONGEST_SOON)
 
     def all_later(self, ones: Iterable[Taken], seconds: float | None = None) -> None:
         for one in ones:

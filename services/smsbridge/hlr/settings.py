@@ -122,10 +122,17 @@ class HlrSettings(BaseModel):
         default=240.0, gt=0, description="How long taken errands are one replica's (s)."
     )
     errand_wait_seconds: float = Field(
-        default=2.0, ge=0, description="How long errands wait for results before others have their turn (s)."
+        default=10.0,
+        ge=0,
+        description="How long new leads wait for results before others have their turn (s).",
+    )
+    step_wait_seconds: float = Field(
+        default=2.0, ge=0, description="The same of workflows' steps, which wait for nothing else (s)."
     )
     errand_pause_seconds: float = Field(
-        default=1.0, gt=0, description="When results of errands are looked for again (s)."
+        default=1.0,
+        gt=0,
+        description="When results of errands are looked for again; a little later each time (s).",
     )
     errand_retry_seconds: float = Field(
         default=5.0, gt=0, description="First pause of an errand that could not be done; doubles (s)."
