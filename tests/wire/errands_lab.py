@@ -72,7 +72,7 @@ class World:
                 "phone": posted.get("properties[phone]", ""),
             }
             kind, _, number = posted["document_id[2]"].partition("_")
-            if kind.lower() in EntityType:
+            if kind.lower() in set(EntityType):
                 given |= {"entity": EntityType(kind.lower()), "entity_id": int(number)}
             self.answers.append(await self.ask(ErrandKind.STEP, **given))
             return web.Response()

@@ -196,26 +196,26 @@ async def test_a_thousand_leads_at_once_stay_within_all_limits(store: Store, pro
 
 async def test_an_operator_that_smsc_does_not_know_spoils_no_other(store: Store) -> None:
     """info.php refuses a whole request for one number (90: no route)."""
-    async with errands_lab.living(store, Profile.HTTP, smsc=errands_lab.MINUTE) as world:
-        async with world.running(crm=ALL, errand_idle_seconds=0.5):
-            leads = [await world.add("lead", f"+799912345{n:02d}") for n in (0, 1, 90, 2)]
-            errands = [
-                errand.to_proto(Errand("p1", ErrandKind.ADDED, EntityType.LEAD, lead)) for lead in leads
-            ]
-            await world.role.client.enrich(errands)
-            await world.until_ended("added", "done", 3)
-            await world.until_ended("added", "nothing")
-            shown = [await world.shown("lead", lead) for lead in leads]
-            assert shown == [CARRIER, CARRIER, {}, CARRIER]
-            ledger = await world.control.ledger("http")
-            assert set(ledger.requests["info"]) == {"ok", "error_3"}
-            # What it does not know is remembered too.
-            before = sum(ledger.requests["info"].values())
-            again = await world.add("lead", "+79991234590")
-            await world.ask(ErrandKind.ADDED, entity=EntityType.LEAD, entity_id=again)
-            await world.until_ended("added", "nothing", 2)
-            ledger = await world.control.ledger("http")
-            assert sum(ledger.requests["info"].values()) == before
+    async with (
+        errands_lab.living(store, Profile.HTTP, smsc=errands_lab.MINUTE) as world,
+        world.running(crm=ALL),
+    ):
+        leads = [await world.add("lead", f"+799912345{n:02d}") for n in (0, 1, 90, 2)]
+        errands = [errand.to_proto(Errand("p1", ErrandKind.ADDED, EntityType.LEAD, lead)) for lead in leads]
+        await world.role.client.enrich(errands)
+        await world.until_ended("added", "done", 3)
+        await world.until_ended("added", "nothing")
+        shown = [await world.shown("lead", lead) for lead in leads]
+        assert shown == [CARRIER, CARRIER, {}, CARRIER]
+        ledger = await world.control.ledger("http")
+        assert set(ledger.requests["info"]) == {"ok", "error_3"}
+        # What it does not know is remembered too.
+        before = sum(ledger.requests["info"].values())
+        again = await world.add("lead", "+79991234590")
+        await world.ask(ErrandKind.ADDED, entity=EntityType.LEAD, entity_id=again)
+        await world.until_ended("added", "nothing", 2)
+        ledger = await world.control.ledger("http")
+        assert sum(ledger.requests["info"].values()) == before
 
 
 async def test_what_a_look_up_told_costs_no_question(store: Store) -> None:
