@@ -115,7 +115,7 @@ class World:
         await self.role.client.learn_channel([learned])
 
     async def prefers(self, *phones: str) -> dict[str, str]:
-        found = await self.role.client.preferences(self.provider.uid, phones)
+        found = await self.role.client.get_preferences(self.provider.uid, phones)
         return {number: channel.value for number, channel in found.items()}
 
     def ended(self, kind: str, end: str) -> float:
