@@ -12,7 +12,8 @@ from smsbridge.bitrix24 import batch, bizproc, client, crm, limiter
 from smsbridge.bitrix24.steps import Returned
 from smsbridge.core.errand import ErrandKind
 from smsbridge.core.number import Facts, LookupState, Reachability
-from smsbridge.hlr import ends, entities, knowing, settling
+from smsbridge.hlr import care, ends, entities, knowing, settling
+from smsbridge.hlr.buying import BUDGET
 from smsbridge.hlr.knowing import Knowing
 from smsbridge.hlr.load import Load
 from smsbridge.hlr.lookups import REMOVED
@@ -23,6 +24,7 @@ from smsbridge.store.errands import Taken
 
 _PRIORITY = limiter.Priority.ROBOTS
 _MOST_PHONES = 10
+_FINAL = frozenset({BUDGET, REMOVED, care.LOGIN, care.MONEY, care.BLOCKED, "bad_requests"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +76,7 @@ class Answering:
         over = one.age_ms >= self._settings.step_answer_seconds * 1000
         if known.best is not None and (over or not known.open):
             return _Reply(known.best)
-        states = {facts[number].state for number in msisdns}
-        if over or states <= {LookupState.REFUSED, LookupState.KNOWN}:
+        if over or all(_is_settled(facts[number]) for number in msisdns):
             return _Reply(known.best, known.why)
         return None
 
@@ -144,6 +145,12 @@ class Answering:
             load.later(one)
         else:
             settling.failed(load, one, result.error)
+
+
+def _is_settled(facts: Facts) -> bool:
+    """Nothing more is to be expected soon: no workflow should stand still for an account's pause."""
+    refused = facts.state is LookupState.REFUSED and facts.reason in _FINAL
+    return refused or facts.state is LookupState.KNOWN
 
 
 def _word(reply: _Reply) -> str:

@@ -108,8 +108,8 @@ class HlrSettings(BaseModel):
         default=50, ge=1, description="Bad requests in a row per egress; SMSC blocks at 100."
     )
     bad_requests_stop_seconds: float = Field(default=600.0, gt=0, description="How long to stop then (s).")
-    telephony_sources: tuple[str, ...] = Field(
-        default=("CALL",),
+    telephony_sources: list[str] = Field(
+        default=["CALL"],
         description="Values of SOURCE_ID that mark a lead from a call, for `crm.enrichLeads: calls`; a line "
         "with a source of its own in the CRM is to be added.",
     )
