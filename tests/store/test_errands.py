@@ -204,3 +204,12 @@ async def test_each_update_of_ours_swallows_one_event(store: Store) -> None:
     await marks.not_updated("m", [other])
     assert await marks.swallow("m", [one, other, one, one]) == [True, False, True, False]
     assert await store.keys("{b:m}:") == []
+
+
+async def test_one_that_no_key_opens_is_dropped_and_holds_up_no_other(store: Store) -> None:
+    await Errands(store, Keyring([b"o" * 32])).put(UID, [put()])
+    book = Errands(store, RING)
+    await book.put(UID, [put(key="2")])
+    found = await take(book, "one")
+    assert (len(found.errands), found.dropped) == (1, {ErrandKind.ADDED: 1})
+    assert (await book.waiting(UID))[ErrandKind.ADDED].count == 1

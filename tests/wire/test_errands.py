@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from prometheus_client import generate_latest
 
 from smsbridge.api.v1 import hlr_pb2
 from smsbridge.bitrix24.bizproc import StepKind
@@ -16,7 +17,8 @@ from smsbridge.core.provider import Profile
 from smsbridge.rpc import errand
 from smsbridge.sandbox.faults import Fault, FaultKind
 from smsbridge.sandbox.orders import DocumentKind
-from smsbridge.store import installations, registry
+from smsbridge.smsc import account as smsc_account
+from smsbridge.store import account, installations, registry
 from smsbridge.store.connection import Store
 from smsbridge.store.portal_limiter import PortalLimits
 from tests.conftest import store_settings
@@ -506,3 +508,38 @@ async def test_steps_do_not_wait_behind_leads(store: Store) -> None:
             run = await world.run_step("call me")
             await world.answered(run.token)
             assert world.ended("added", "done") < 100
+
+
+async def test_an_account_without_money_is_waited_for(store: Store) -> None:
+    async with errands_lab.living(store) as world, world.running(crm=CALLS):
+        key = smsc_account.of(world.provider.account).key
+        accounts = account.Accounts(store, account.AccountLimits())
+        await accounts.pause(key, "money", first_probe_seconds=60)
+        lead = await world.add("lead", ACTIVE)
+        await world.ask(ErrandKind.ADDED, entity=EntityType.LEAD, entity_id=lead)
+        run = await world.run_step(ACTIVE)  # a workflow is not kept waiting
+        values = (await world.answered(run.token)).values
+        assert (values["reachability"], values["reason"]) == ("unknown", "money")
+        assert world.ended("added", "done") == 0
+        await accounts.resume(key)
+        await world.until_ended("added", "done")
+        assert (await world.shown("lead", lead))["UF_CRM_OPERATOR"] == "MegaFon"
+
+
+async def test_nothing_of_a_person_is_logged_or_measured(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with errands_lab.living(store) as world, world.running(crm=CALLS):
+        fault = Fault(kind=FaultKind.COMMAND_ERROR, call="crm.lead.update", error="ACCESS_DENIED")
+        await world.control.portal_fault(errands_lab.DOMAIN, fault)
+        lead = await world.add("lead", ACTIVE)
+        await world.ask(ErrandKind.ADDED, entity=EntityType.LEAD, entity_id=lead)
+        run = await world.run_step(ACTIVE)
+        await world.until_ended("added", "refused")
+        await world.answered(run.token)
+        measured = generate_latest(world.role.metrics).decode()
+    printed = capsys.readouterr().out
+    assert "errand_refused" in printed
+    for secret in (ACTIVE.lstrip("+"), run.token):
+        assert secret not in printed
+        assert secret not in measured

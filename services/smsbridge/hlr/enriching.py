@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from smsbridge.bitrix24 import forms, limiter
 from smsbridge.bitrix24.crm import Entity
-from smsbridge.core.errand import ErrandKind
+from smsbridge.core.errand import EntityType, ErrandKind
 from smsbridge.core.number import Facts
 from smsbridge.hlr import ends, entities, knowing, settling
 from smsbridge.hlr.entities import ProviderCrm
@@ -104,7 +104,7 @@ class Enriching:
                 load.end(one, ends.DONE)
                 continue
             ref = errand.entity, errand.entity_id
-            found = changes_of(crm, one, read[ref], known.best)
+            found = _changes(crm, errand.entity, read[ref], known.best)
             if found:
                 changes[ref] = changes.get(ref, {}) | found
             else:
@@ -121,10 +121,9 @@ class Enriching:
                 settling.settle(load, one, result.error)
 
 
-def changes_of(crm: ProviderCrm, one: Taken, entity: Entity, facts: Facts) -> dict[str, forms.Param]:
+def _changes(crm: ProviderCrm, kind: EntityType, entity: Entity, facts: Facts) -> dict[str, forms.Param]:
     """What was told by info.php says nothing of reachability."""
-    assert one.errand.entity is not None  # noqa: S101 - for the type checker: the caller looked
-    found = crm.facts_changes(one.errand.entity, entity, facts)
+    found = crm.facts_changes(kind, entity, facts)
     if facts.checked_at_ms:
         return found
     return {name: value for name, value in found.items() if name in (crm.names.operator, crm.names.region)}

@@ -128,9 +128,15 @@ class ErrandWork:
             raise
         except errors.Away as error:  # the portal's limiter, or its tokens' lock
             self._portal_failed(load, entry.provider, error)
+        except Exception:  # a defect: what it left undecided waits longer each time, and the loop tells
+            await self._settle(load, entry.provider)
+            raise
+        await self._settle(load, entry.provider)
+
+    async def _settle(self, load: Load, provider: Provider) -> None:
         await load.settle()
         for (kind, word), count in load.counts.items():
-            self._metrics.errand(entry.provider, kind, word, count)
+            self._metrics.errand(provider, kind, word, count)
 
     async def _work(self, load: Load, entry: Entry, api: client.PortalApi, lane: Lane) -> None:
         if lane is Lane.STEPS:

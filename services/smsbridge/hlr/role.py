@@ -10,16 +10,10 @@ from smsbridge.api.v1 import hlr_pb2_grpc
 from smsbridge.bitrix24 import transport
 from smsbridge.core import errors
 from smsbridge.core.provider import Profile
-from smsbridge.hlr.answering import Answering
+from smsbridge.hlr import errand_parts
 from smsbridge.hlr.buying import Buying
 from smsbridge.hlr.care import AccountCare
-from smsbridge.hlr.carriers import CarrierQuestions
-from smsbridge.hlr.channels import Channels
-from smsbridge.hlr.enriching import Enriching
 from smsbridge.hlr.entities import Crms
-from smsbridge.hlr.errand_work import ErrandWork
-from smsbridge.hlr.errands import ErrandDesk
-from smsbridge.hlr.knowing import Knowing
 from smsbridge.hlr.lookups import LookupService
 from smsbridge.hlr.metrics import HlrMetrics
 from smsbridge.hlr.prices import Prices
@@ -27,17 +21,14 @@ from smsbridge.hlr.results import Results
 from smsbridge.hlr.service import HlrService
 from smsbridge.hlr.servicer import SERVICE_NAME, HlrServicer
 from smsbridge.hlr.settings import HlrSettings
-from smsbridge.hlr.updates import Updates
 from smsbridge.provisioning.portal import Portals
 from smsbridge.runtime import rpc, tasks
 from smsbridge.smsc import account as smsc_account
 from smsbridge.smsc.client import SmscClient
 from smsbridge.store.account import AccountLimits, Accounts
-from smsbridge.store.carriers import Carriers
-from smsbridge.store.channels import ChannelMarks
 from smsbridge.store.connection import Store
 from smsbridge.store.egress import Egress
-from smsbridge.store.errands import Errands, Lane
+from smsbridge.store.errands import Lane
 from smsbridge.store.installations import Installations
 from smsbridge.store.installations_view import InstallationsView
 from smsbridge.store.keyring import Keyring
@@ -106,52 +97,33 @@ class Role:
             metrics=counted,
         )
         preferences = Preferences(store, keyring, kept_days=settings.preference_days)
-        errands = Errands(store, keyring)
-        marks = ChannelMarks(
-            store, rest_seconds=settings.hand_rest_seconds, own_update_seconds=settings.own_update_seconds
-        )
-        desk = ErrandDesk(
+        parts = errand_parts.make(
             settings,
-            entries=registry,
+            store=store,
+            keyring=keyring,
+            registry=registry,
+            installations=installations,
+            view=self._view,
+            apis=apis,
             crms=self._crms,
-            errands=errands,
-            marks=marks,
-            metrics=counted,
-            woken=self._wake,
-        )
-        questions = CarrierQuestions(
-            settings,
-            carriers=Carriers(store, keyring, per_minute=settings.carrier_requests_per_minute),
+            lookups=self._lookups,
+            preferences=preferences,
             accounts=accounts,
             account_care=care,
             client=client,
             metrics=counted,
+            woken=self._wake,
         )
-        knowing = Knowing(settings, entries=registry, lookups=self._lookups, carriers=questions)
-        self.updates = Updates(marks)
-        self.channels = Channels(settings, marks=marks, preferences=preferences, updates=self.updates)
-        self._work = ErrandWork(
-            settings,
-            entries=registry,
-            errands=errands,
-            crms=self._crms,
-            apis=apis,
-            installations=self._view,
-            tokens=installations,
-            enriching=Enriching(settings, entries=registry, knowing_=knowing, updates=self.updates),
-            answering=Answering(settings, knowing_=knowing),
-            channels=self.channels,
-            metrics=counted,
-            token_hold_seconds=store.settings.times.token_hold_ms / 1000,
-        )
+        self._work = parts.work
+        self.channels, self.updates = parts.channels, parts.updates
         service = HlrService(
             preferences=preferences,
             providers=registry,
-            desk=desk,
+            desk=parts.desk,
             metrics=counted,
             max_numbers=settings.max_numbers,
         )
-        servicer = HlrServicer(service, lookups=self._lookups, results=self._results, desk=desk)
+        servicer = HlrServicer(service, lookups=self._lookups, results=self._results, desk=parts.desk)
         hlr_pb2_grpc.add_HlrServiceServicer_to_server(servicer, self._server.server)
         self._loops = tasks.Loops(quiet=(errors.Away,), errors=counted.loop_errors)
         self._of_account: dict[str, tasks.Loop] = {}

@@ -139,7 +139,9 @@ class HlrSettings(BaseModel):
     )
     errand_retry_most_seconds: float = Field(default=300.0, gt=0, description="The longest such pause (s).")
     errand_idle_seconds: float = Field(
-        default=1.0, gt=0, description="How often errands that are due are looked for (s)."
+        default=5.0,
+        gt=0,
+        description="How often errands are looked for that another replica took and left (s).",
     )
     held_check_seconds: float = Field(
         default=5.0,

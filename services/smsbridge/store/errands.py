@@ -5,6 +5,7 @@ StoreAway may or may not have happened; every method may be repeated. What a scr
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -13,7 +14,7 @@ from typing import Any
 from smsbridge.core.errand import EntityType, Errand, ErrandKind
 from smsbridge.core.message import TokenCheck
 from smsbridge.store import connection, scripts, tags
-from smsbridge.store.keyring import Keyring
+from smsbridge.store.keyring import Keyring, KeyringError
 
 _PURPOSE = "errand"
 _CONTEXT = "errand"
@@ -104,16 +105,20 @@ class Errands:
         most: int,
         longest_ms: Mapping[ErrandKind, int],
     ) -> Load:
-        """`longest_ms`: how long each kind of this lane may wait."""
+        """`longest_ms`: how long each kind of this lane may wait. One that no master key opens is dropped."""
         ages = {kind.value: age for kind, age in longest_ms.items() if Lane.of(kind) is lane}
         answer = await self._run(
             "errands_take", provider_uid, lane.value, owner, lease_ms, most, scripts.encode(ages)
         )
-        return Load(
-            tuple(self._taken(provider_uid, item) for item in answer["errands"] or ()),
-            {ErrandKind(kind): int(count) for kind, count in dict(answer["dropped"]).items()},
-            int(answer["next_ms"]),
-        )
+        dropped = Counter({ErrandKind(kind): int(n) for kind, n in dict(answer["dropped"]).items()})
+        taken: list[Taken] = []
+        for item in answer["errands"] or ():
+            try:
+                taken.append(self._taken(provider_uid, item))
+            except KeyringError:
+                dropped[ErrandKind(item["k"])] += 1
+                await self.settle(provider_uid, [Settled(item["id"])], owner=owner)
+        return Load(tuple(taken), dropped, int(answer["next_ms"]))
 
     async def settle(self, provider_uid: str, ends: Sequence[Settled], *, owner: str) -> int:
         """How many were the owner's."""
