@@ -160,10 +160,10 @@ class World:
         return (await self.control.traffic(DOMAIN)).by_method
 
     @contextlib.asynccontextmanager
-    async def running(self, **changes: Any) -> AsyncIterator[Hlr]:
+    async def running(self, *others: Provider, **changes: Any) -> AsyncIterator[Hlr]:
         """An hlr role; `crm` and `hlr` are sections of the manifest, the rest are settings."""
         changes.setdefault("portal_limits", NO_LIMITS)
-        async with hlr_lab.running(self.store, self.provider, **changes) as hlr:
+        async with hlr_lab.running(self.store, self.provider, *others, **changes) as hlr:
             self.hlr = hlr
             yield hlr
 

@@ -1,15 +1,18 @@
 """Preferred channels between the CRM and the hlr role: learned ones reach the contacts, a hand's win."""
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from smsbridge.api.v1 import types_pb2
 from smsbridge.bitrix24 import crm, limiter
-from smsbridge.core.errand import EntityType, ErrandKind, ErrandResult
+from smsbridge.core.errand import EntityType, Errand, ErrandKind, ErrandResult
+from smsbridge.core.message import Channel
 from smsbridge.core.provider import Routing
 from smsbridge.hlr import entities
+from smsbridge.rpc import errand
 from smsbridge.sandbox.faults import Fault, FaultKind
 from smsbridge.sandbox.orders import EntityOrder
 from smsbridge.store.connection import Store
@@ -306,3 +309,29 @@ async def test_many_lessons_at_once_travel_in_batches(store: Store) -> None:
             assert (await world.methods())["crm.contact.update"] == 120
             traffic = await world.control.traffic(errands_lab.DOMAIN)
             assert traffic.requests - before < 120
+
+
+async def test_what_another_provider_of_the_portal_wrote_is_no_hand(store: Store) -> None:
+    async with errands_lab.living(store) as world:
+        other = replace(world.provider, uid="p2", name="p2")
+        async with world.running(other) as hlr:
+            contact = await world.add("contact", PHONE)
+            await world.learn(PHONE, SMS, now_ms())
+            await world.until_ended("learned", "done")
+            await settled(world)
+            changed = Errand("p2", ErrandKind.CHANGED, EntityType.CONTACT, contact)
+            ended = {"namespace": "crm", "provider": "p2", "kind": "changed", "end": "done"}
+            while not hlr.sample("errands_total", **ended):  # the first one is swallowed as ours
+                await hlr.client.enrich([errand.to_proto(changed)])
+            assert await hlr.client.get_preferences("p2", [PHONE]) == {}
+            # But a hand is one to both.
+            await world.set_channel(contact, "viber")
+            for uid in ("p1", "p2"):
+                one = Errand(uid, ErrandKind.CHANGED, EntityType.CONTACT, contact)
+                await hlr.client.enrich([errand.to_proto(one)])
+
+            async def both_know() -> bool:
+                found = [await hlr.client.get_preferences(uid, [PHONE]) for uid in ("p1", "p2")]
+                return found == [{PHONE: Channel.VIBER}] * 2
+
+            await senders.until(both_know)

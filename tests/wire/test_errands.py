@@ -20,6 +20,7 @@ from smsbridge.sandbox.orders import DocumentKind
 from smsbridge.smsc import account as smsc_account
 from smsbridge.store import account, installations, registry
 from smsbridge.store.connection import Store
+from smsbridge.store.errands import Errands, Lane, Put, Settled
 from smsbridge.store.portal_limiter import PortalLimits
 from tests.conftest import store_settings
 from tests.wire import errands_lab, hlr_lab, senders, status_lab
@@ -543,3 +544,20 @@ async def test_nothing_of_a_person_is_logged_or_measured(
     for secret in (ACTIVE.lstrip("+"), run.token):
         assert secret not in printed
         assert secret not in measured
+
+
+async def test_what_a_dead_replica_had_is_done_when_its_lease_is_over(store: Store) -> None:
+    async with errands_lab.living(store) as world:
+        lead = await world.add("lead", ACTIVE)
+        book = Errands(store, senders.KEYRING)
+        given = Errand("p1", ErrandKind.ADDED, EntityType.LEAD, lead)
+        await book.put("p1", [Put(given, "lead", mark_ms=60_000)])
+        dead = await book.take(
+            "p1", Lane.CRM, owner="dead", lease_ms=700, most=50, longest_ms={ErrandKind.ADDED: 60_000}
+        )
+        assert len(dead.errands) == 1
+        async with world.running(crm=CALLS):
+            await world.until_ended("added", "done")
+            assert hlr_lab.bought(world.sandbox) == 1
+            # Should it live after all: nothing of it is its own any more.
+            assert await book.settle("p1", [Settled(dead.errands[0].id)], owner="dead") == 0
