@@ -2,7 +2,6 @@
 portal's posts on as the gateway does.
 """
 
-import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -48,8 +47,6 @@ class World:
     answers: list[ErrandResult | None] = field(default_factory=list)
     posts: Counter[str] = field(default_factory=Counter)  # events that the portal posted
     url: str = ""
-    # As many at a time as a gateway that gathers what comes in would make of it.
-    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(16))
 
     @property
     def role(self) -> Hlr:
@@ -59,8 +56,7 @@ class World:
     async def ask(self, kind: ErrandKind, **given: Any) -> ErrandResult | None:
         """Hands one errand over, as the gateway does."""
         one = Errand(self.provider.uid, kind, **given)
-        async with self.turns:
-            (answer,) = await self.role.client.enrich([errand.to_proto(one)])
+        (answer,) = await self.role.client.enrich([errand.to_proto(one)])
         return enums.ERRAND_RESULT.to_core(answer.result)
 
     async def take(self, request: web.Request) -> web.Response:

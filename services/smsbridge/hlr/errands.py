@@ -3,6 +3,7 @@
 Everything that is answered as taken is on disk; nothing is asked of the portal or of SMSC here.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -30,6 +31,7 @@ LONGEST_MS = {
     ErrandKind.LEARNED: 7 * _DAY_MS,
     ErrandKind.STEP: 30 * _DAY_MS,
 }
+_AT_ONCE = 16  # a storm of events, one a call, must not use up the store's connections
 _LONGEST_PHONE = 60  # what is longer is none; it need not be kept
 
 Woken = Callable[[str, Lane], None]
@@ -64,6 +66,7 @@ class ErrandDesk:
         self._marks = marks
         self._metrics = metrics
         self._woken = woken
+        self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def take(self, given: Sequence[Errand]) -> list[Answer]:
         """One answer for each, in order. Raises StoreAway: then a repeat is harmless."""
@@ -75,7 +78,8 @@ class ErrandDesk:
                 if errand.provider_uid == uid and answers[place] is None
             ]
             if places:
-                found = await self._keep(uid, [given[place] for place in places])
+                async with self._turns:
+                    found = await self._keep(uid, [given[place] for place in places])
                 for place, answer in zip(places, found, strict=True):
                     answers[place] = answer
         return [answer or Answer(ErrandResult.DUPLICATE) for answer in answers]
