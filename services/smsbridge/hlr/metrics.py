@@ -9,6 +9,10 @@ smsbridge_hlr_budget_left_roubles{namespace,provider}
 smsbridge_hlr_questions_total{result}            status.php asked for results
 smsbridge_hlr_results_total{result}              results that came by callback
 smsbridge_hlr_loop_errors_total{loop}
+smsbridge_hlr_verifications_running{namespace,provider}                   in this process
+smsbridge_hlr_verification_entities_total{namespace,provider,result}      what became of entities of the CRM
+smsbridge_hlr_verification_numbers_total{namespace,provider,outcome}      distinct numbers that are done
+smsbridge_hlr_verification_spent_roubles_total{namespace,provider}        part of the roubles above
 """
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -70,5 +74,29 @@ class HlrMetrics:
             "smsbridge_hlr_loop_errors",
             "Steps of background loops that failed.",
             ("loop",),
+            registry=registry,
+        )
+        self.verifications = Gauge(
+            "smsbridge_hlr_verifications_running",
+            "Verifications that this process reads for or runs.",
+            _PROVIDER,
+            registry=registry,
+        )
+        self.verified_entities = Counter(
+            "smsbridge_hlr_verification_entities",
+            "Entities of the CRM that verifications are done with, by what became of them.",
+            (*_PROVIDER, "result"),
+            registry=registry,
+        )
+        self.verified_numbers = Counter(
+            "smsbridge_hlr_verification_numbers",
+            "Distinct numbers that verifications are done with.",
+            (*_PROVIDER, "outcome"),
+            registry=registry,
+        )
+        self.verification_spent = Counter(
+            "smsbridge_hlr_verification_spent_roubles",
+            "Roubles that verifications paid for look-ups.",
+            _PROVIDER,
             registry=registry,
         )

@@ -15,11 +15,16 @@ from smsbridge.hlr.care import AccountCare
 from smsbridge.hlr.entities import Crms
 from smsbridge.hlr.lookups import LookupService
 from smsbridge.hlr.metrics import HlrMetrics
+from smsbridge.hlr.patience import Patience
 from smsbridge.hlr.prices import Prices
 from smsbridge.hlr.results import Results
 from smsbridge.hlr.service import HlrService
 from smsbridge.hlr.servicer import SERVICE_NAME, HlrServicer
 from smsbridge.hlr.settings import HlrSettings
+from smsbridge.hlr.verification_quote import Quoting
+from smsbridge.hlr.verification_run import Tools
+from smsbridge.hlr.verification_work import VerificationWork
+from smsbridge.hlr.verifications import VerificationService
 from smsbridge.provisioning.portal import Portals
 from smsbridge.runtime import rpc, tasks
 from smsbridge.smsc import account as smsc_account
@@ -34,6 +39,7 @@ from smsbridge.store.lookups import Lookups
 from smsbridge.store.portal_limiter import PortalLimiter
 from smsbridge.store.preferences import Preferences
 from smsbridge.store.registry import RegistryView
+from smsbridge.store.verifications import Verifications
 
 
 class Role:
@@ -99,10 +105,45 @@ class Role:
             metrics=counted,
             max_numbers=settings.max_numbers,
         )
-        servicer = HlrServicer(service, lookups=self._lookups, results=self._results)
+        verifications = Verifications(
+            store,
+            keyring,
+            kept_days=settings.verification.kept_days,
+            unconfirmed_days=settings.verification.unconfirmed_days,
+        )
+        patience = Patience(settings.verification.retry_seconds, settings.verification.retry_most_seconds)
+        self._work = VerificationWork(
+            Tools(
+                settings.verification,
+                verifications=verifications,
+                lookups=self._lookups,
+                care=care,
+                metrics=counted,
+                patience=patience,
+            ),
+            entries=registry,
+            crms=self._crms,
+            quoting=Quoting(verifications, self._lookups, prices, accounts, care, patience),
+            spending=lookups,
+            default_region=settings.default_region,
+            unknown_kept_seconds=settings.unknown_kept_seconds,
+        )
+        servicer = HlrServicer(
+            service,
+            lookups=self._lookups,
+            results=self._results,
+            verifications=VerificationService(
+                settings.verification,
+                verifications=verifications,
+                spending=lookups,
+                entries=registry,
+                wake=self._wake,
+            ),
+        )
         hlr_pb2_grpc.add_HlrServiceServicer_to_server(servicer, self._server.server)
         self._loops = tasks.Loops(quiet=(errors.Away,), errors=counted.loop_errors)
         self._of_account: dict[str, tasks.Loop] = {}
+        self._working: tasks.Loop | None = None
 
     @property
     def address(self) -> str:
@@ -113,6 +154,10 @@ class Role:
         await self._view.start()
         await self._server.start([SERVICE_NAME])
         self._loops.start("measure", self._lookups.measure, pause_seconds=self._settings.measure_seconds)
+        self._work.on_free = self._wake
+        self._working = self._loops.start(
+            "verifications", self._work.step, pause_seconds=self._settings.verification.idle_seconds
+        )
         self._registry.on_change(self._follow)
         self._follow()
 
@@ -122,6 +167,7 @@ class Role:
         await asyncio.gather(
             self._server.stop(grace_seconds=grace),
             self._loops.stop(grace_seconds=grace),
+            self._work.close(),
             self._buying.close(),
         )
         await self._view.stop()
@@ -130,6 +176,11 @@ class Role:
 
     async def ready(self) -> str:
         return await self._store.check()
+
+    def _wake(self) -> None:
+        """A verification may be free."""
+        if self._working is not None:
+            self._working.wake()
 
     def _follow(self) -> None:
         """Each account whose results come later has one loop that fetches them."""
