@@ -38,6 +38,16 @@ SHORT: dict[str, Any] = {
     "question_lease_seconds": 1.0,
     "idle_seconds": 0.05,
     "measure_seconds": 0.1,
+    "verification": {
+        "idle_seconds": 0.1,
+        "lease_seconds": 1.5,
+        "look_again_seconds": 0.1,
+        "linger_seconds": 0.5,
+        "retry_seconds": 0.05,
+        "retry_most_seconds": 0.5,
+        "pause_seconds": 0.2,
+        "watch_seconds": 0.05,
+    },
 }
 LIMITS = account.AccountLimits(asks=4, asks_window_ms=400, hold_ms=2_200)
 
@@ -84,6 +94,7 @@ async def running(
     hlr: dict[str, Any] | None = None,
     ring: keyring.Keyring = senders.KEYRING,
     total_seconds: float = 0.5,
+    portal_limits: portal_limiter.PortalLimits | None = None,
     **changes: Any,
 ) -> AsyncIterator[Hlr]:
     """`hlr`: the section of that name in every provider's manifest, in the manifest's own words."""
@@ -100,7 +111,7 @@ async def running(
         registry=view,
         installations=installations.Installations(store, ring),
         limits=LIMITS,
-        portal_limits=portal_limiter.PortalLimiter(store, portal_limiter.PortalLimits()),
+        portal_limits=portal_limiter.PortalLimiter(store, portal_limits or portal_limiter.PortalLimits()),
         client=SmscClient(
             ClientSettings(
                 total_timeout_seconds=total_seconds,
