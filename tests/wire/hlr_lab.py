@@ -12,6 +12,7 @@ from smsbridge.core.number import Facts
 from smsbridge.core.provider import AccountSettings, PortalSettings, Prices, Profile, Provider
 from smsbridge.hlr.role import Role
 from smsbridge.hlr.settings import HlrSettings
+from smsbridge.hlr.verification_run import OnEntity
 from smsbridge.rpc import clients
 from smsbridge.runtime import rpc
 from smsbridge.sandbox import server
@@ -95,6 +96,7 @@ async def running(
     ring: keyring.Keyring = senders.KEYRING,
     total_seconds: float = 0.5,
     portal_limits: portal_limiter.PortalLimits | None = None,
+    on_entity: OnEntity | None = None,
     **changes: Any,
 ) -> AsyncIterator[Hlr]:
     """`hlr`: the section of that name in every provider's manifest, in the manifest's own words."""
@@ -120,6 +122,7 @@ async def running(
             )
         ),
         metrics=metrics,
+        on_entity=on_entity,
     )
     await role.start()
     channel = rpc.channel(role.address)

@@ -19,6 +19,7 @@ from smsbridge.rpc import clients
 from smsbridge.sandbox import settings as sandbox_settings
 from smsbridge.sandbox.client import SandboxClient
 from smsbridge.sandbox.crm import Entity, Kind
+from smsbridge.sandbox.faults import Fault, FaultKind
 from smsbridge.sandbox.server import Sandbox
 from smsbridge.smsc import account as smsc_account
 from smsbridge.store import installations
@@ -80,6 +81,11 @@ class World:
             items.get(value(REACHABILITY) or "", ""), value(CARRIER) or "", value(REGION) or "",
             bool(value(CHECKED)),
         )  # fmt: skip
+
+    def fault(self, kind: FaultKind, **how: Any) -> None:
+        """At whatever buys look-ups."""
+        guide = self.provider.account.profile is Profile.GUIDE
+        self.account.faults.add(Fault(kind=kind, call="hlr" if guide else "send", **how))
 
     @property
     def looked_up(self) -> dict[str, int]:
@@ -171,6 +177,12 @@ async def world(
             if with_fields:
                 await make_fields(made, portals, member_id)
         yield made
+
+
+def with_profile(world: World, profile: Profile) -> World:
+    """The same, with the provider's account of another profile."""
+    account = hlr_lab.provider(world.sandbox.smsc_url, profile).account
+    return replace(world, provider=replace(world.provider, account=account))
 
 
 async def install(world: World, portals: Portals, book: installations.Installations) -> str:

@@ -22,7 +22,7 @@ from smsbridge.hlr.service import HlrService
 from smsbridge.hlr.servicer import SERVICE_NAME, HlrServicer
 from smsbridge.hlr.settings import HlrSettings
 from smsbridge.hlr.verification_quote import Quoting
-from smsbridge.hlr.verification_run import Tools
+from smsbridge.hlr.verification_run import OnEntity, Tools
 from smsbridge.hlr.verification_work import VerificationWork
 from smsbridge.hlr.verifications import VerificationService
 from smsbridge.provisioning.portal import Portals
@@ -57,6 +57,7 @@ class Role:
         portal_limits: PortalLimiter,
         client: SmscClient,
         metrics: CollectorRegistry,
+        on_entity: OnEntity | None = None,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -120,6 +121,7 @@ class Role:
                 care=care,
                 metrics=counted,
                 patience=patience,
+                on_entity=on_entity,
             ),
             entries=registry,
             crms=self._crms,
