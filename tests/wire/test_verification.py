@@ -281,7 +281,7 @@ async def test_a_role_that_ends_in_the_middle_again_and_again(store: Store, prof
         assert {one.shows(entity)[0] for entity in entities} == {"active"}
         assert len(one.looked_up) == 240
         assert set(one.looked_up.values()) == {1}
-        assert one.portal.traffic.status_503 == 0
+        assert one.seen.status_503 == 0
 
 
 @pytest.mark.parametrize(
@@ -302,10 +302,10 @@ async def test_a_portal_in_trouble_is_waited_for(store: Store, kind: FaultKind) 
 async def test_updates_go_in_full_requests(store: Store) -> None:
     async with world(store, Profile.HTTP) as one, role(one):
         one.add(*([MSK.format(n // 75 * 100 + n % 75)] for n in range(200)))
-        before = one.portal.traffic.batches
+        before = one.seen.batches
         assert (await one.run()).progress.written == 200
-        assert one.portal.traffic.batches - before <= 6  # four full ones, and one that asks for the fields
-        assert one.portal.traffic.by_method["crm.contact.list"] == 2 * 5
+        assert one.seen.batches - before <= 6  # four full ones, and one that asks for the fields
+        assert one.seen.methods["crm.contact.list"] == 2 * 5
 
 
 async def test_numbers_of_a_file(store: Store) -> None:

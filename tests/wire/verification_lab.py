@@ -94,7 +94,12 @@ class World:
 
     @property
     def updates(self) -> int:
-        return int(self.portal.traffic.by_method.get("crm.contact.update", 0))
+        return int(self.seen.methods["crm.contact.update"])
+
+    @property
+    def seen(self) -> Any:
+        """What the portal was asked."""
+        return self.portal.seen
 
     async def quoted(self, source: Source = CONTACTS, msisdns: Iterable[str] = ()) -> Verification:
         """As the quote stands, or why there is none."""
@@ -105,8 +110,8 @@ class World:
         """What it is when it ends, pauses, or waits for a yes."""
         last: Verification | None = None
         async with asyncio.timeout(seconds):
-            async for last in self.client.watch_verification(id):
-                pass
+            async for told in self.client.watch_verification(id):
+                last = told
         assert last is not None
         return last
 

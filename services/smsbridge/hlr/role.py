@@ -166,10 +166,10 @@ class Role:
     async def stop(self) -> None:
         """What is in hand gets its time, all at once; what is cut off is safe in the store."""
         grace = self._settings.stop_grace_seconds
+        await self._work.close()  # first: it would have more looked up
         await asyncio.gather(
             self._server.stop(grace_seconds=grace),
             self._loops.stop(grace_seconds=grace),
-            self._work.close(),
             self._buying.close(),
         )
         await self._view.stop()

@@ -20,6 +20,7 @@ from smsbridge.hlr.lookups import REMOVED, UNANSWERED, LookupService
 from smsbridge.hlr.patience import Patience
 from smsbridge.hlr.rules import Rules
 from smsbridge.hlr.settings import VerificationSettings
+from smsbridge.runtime import tasks
 
 _AT_ONCE = 100  # of one request, profile http (facts 1.1)
 _REFUSED_ENOUGH = 3  # SMSC refuses a number without a word about its cause
@@ -67,12 +68,12 @@ class Numbers:
         """What became of each. Raises Halt."""
         size = 1 if self._single else _AT_ONCE
         parts = [msisdns[start : start + size] for start in range(0, len(msisdns), size)]
+        asked = [asyncio.create_task(self._part(part)) for part in parts]
         try:
-            async with asyncio.TaskGroup() as group:
-                asked = [group.create_task(self._part(part)) for part in parts]
-        except BaseExceptionGroup as group_:
-            raise group_.exceptions[0] from None
-        found = {facts.msisdn: facts for task in asked for facts in task.result()}
+            answers = await asyncio.gather(*asked)
+        finally:
+            await tasks.end(*asked)
+        found = {facts.msisdn: facts for some in answers for facts in some}
         self._lookups.count(self._rules, list(found.values()))
         return found
 

@@ -57,21 +57,26 @@ class VerificationWork:
         self._default_region = default_region
         self._unknown_kept_seconds = unknown_kept_seconds
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
         self.on_free: Callable[[], None] = lambda: None
 
     async def step(self) -> float | None:
         """Takes what is free, as long as there are hands. Raises StoreAway."""
         for provider in self._entries.all():
-            while len(self._tasks) < self._tools.settings.at_once:
+            while not self._closed and len(self._tasks) < self._tools.settings.at_once:
                 token = str(ULID())
                 found = await self._tools.verifications.take(provider.uid, token, lease_ms=self._lease_ms)
                 if not found:
+                    break
+                if self._closed:
+                    await self._give_back(provider.uid, found, token, seconds=0)
                     break
                 self._begin(provider.uid, found, token)
         return None
 
     async def close(self) -> None:
         """What is in hand is given back: another replica goes on with it."""
+        self._closed = True
         await tasks.end(*self._tasks)
 
     @property
