@@ -32,6 +32,9 @@ async def end(*given: asyncio.Task[Any] | None) -> None:
             _, left = await asyncio.wait(left, timeout=0.5)
         except asyncio.CancelledError:  # by somebody who ends us in the same way: theirs must not outlive us
             ended_ourselves = True
+    for one in given:
+        if one is not None and not one.cancelled():
+            one.exception()  # looked at: nobody else will
     if ended_ourselves:
         raise asyncio.CancelledError
 
