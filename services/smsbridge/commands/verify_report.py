@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,13 @@ def quote_lines(one: Verification, quote: Quote) -> list[str]:
     return [
         f"{quote.entities} {what} by {one.namespace}/{one.name}: "
         f"{quote.numbers} numbers to look up, {quote.known} known already",
-        f"{quote.price:f} roubles each, {quote.roubles:f} roubles{guess}, about {duration(quote.seconds)}",
+        f"{money(quote.price)} roubles each, {money(quote.roubles)} roubles{guess}, about {duration(quote.seconds)}",
     ]
+
+
+def money(roubles: Decimal) -> str:
+    """With its two digits, and more only where there are more."""
+    return f"{roubles:.2f}" if roubles == round(roubles, 2) else f"{roubles.normalize():f}"
 
 
 def duration(seconds: int) -> str:
@@ -45,7 +51,7 @@ def duration(seconds: int) -> str:
 def progress_line(progress: Progress) -> str:
     """What stands behind a bar."""
     left = "" if progress.seconds_left is None else f", {duration(progress.seconds_left)} left"
-    return f"{progress.rate:g}/s, {progress.spent:f} roubles{left}"
+    return f"{progress.rate:g}/s, {money(progress.spent)} roubles{left}"
 
 
 def sentence(one: Verification) -> str:
@@ -79,8 +85,8 @@ def as_map(one: Verification) -> dict[str, Any]:
             "entities": quote.entities,
             "numbers": quote.numbers,
             "known": quote.known,
-            "price": f"{quote.price:f}",
-            "roubles": f"{quote.roubles:f}",
+            "price": money(quote.price),
+            "roubles": money(quote.roubles),
             "estimated": quote.estimated,
             "seconds": quote.seconds,
         },
@@ -92,9 +98,9 @@ def as_map(one: Verification) -> dict[str, Any]:
         "refused": progress.refused,
         "numbers": progress.numbers,
         "bought": progress.bought,
-        "spent": f"{progress.spent:f}",
-        "estimated": f"{progress.estimated:f}",
-        "saves": None if one.saves is None else f"{one.saves:f}",
+        "spent": money(progress.spent),
+        "estimated": money(progress.estimated),
+        "saves": None if one.saves is None else money(one.saves),
         "outcomes": dict(one.outcomes),
         "operators": dict(one.carriers),
         "regions": dict(one.regions),
@@ -128,7 +134,7 @@ def listed(found: Sequence[Verification]) -> Table:
         table.add_row(
             one.id, f"{one.namespace}/{one.name}", one.source.name, one.state.value, one.reason,
             time_of(one.created_at_ms), f"{one.progress.entities}/{max(entities, one.progress.entities)}",
-            f"{one.progress.spent:f}",
+            money(one.progress.spent),
         )  # fmt: skip
     return table
 
@@ -171,11 +177,11 @@ def _most_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
 def _tables(one: Verification) -> Iterator[Table]:
     progress = one.progress
     summary = common.table("Verification", one.id)
-    guess = f" ({progress.estimated:f} estimated)" if progress.estimated else ""
+    guess = f" ({money(progress.estimated)} estimated)" if progress.estimated else ""
     rows = [
         ("State", one.state.value + (f": {one.reason}" if one.reason else "")),
         ("Numbers", f"{progress.numbers}, of these {progress.bought} looked up now"),
-        ("Spent", f"{progress.spent:f} roubles{guess}"),
+        ("Spent", f"{money(progress.spent)} roubles{guess}"),
     ]
     if one.source.entity is not None:
         rows[1:1] = [
@@ -187,7 +193,7 @@ def _tables(one: Verification) -> Iterator[Table]:
             ),
         ]
     if one.saves is not None:
-        rows.append(("A broadcast saves", f"{one.saves:f} roubles"))
+        rows.append(("A broadcast saves", f"{money(one.saves)} roubles"))
     for name, value in rows:
         summary.add_row(name, value)
     yield summary
