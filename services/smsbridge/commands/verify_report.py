@@ -32,7 +32,8 @@ def quote_lines(one: Verification, quote: Quote) -> list[str]:
     return [
         f"{quote.entities} {what} by {one.namespace}/{one.name}: "
         f"{quote.numbers} numbers to look up, {quote.known} known already",
-        f"{money(quote.price)} roubles each, {money(quote.roubles)} roubles{guess}, about {duration(quote.seconds)}",
+        f"{money(quote.price)} roubles each, {money(quote.roubles)} roubles{guess}, "
+        f"about {duration(quote.seconds)}",
     ]
 
 

@@ -123,7 +123,10 @@ class Run:
                 if self._pages or not reading.done():
                     await self._wait()
         finally:
-            await tasks.end(reading, writing, *(one.task for one in self._pages))
+            try:
+                await tasks.end(reading)  # first: it begins pages
+            finally:
+                await tasks.end(writing, *(one.task for one in self._pages))
 
     def _on_change(self, _: object = None) -> None:
         self._changed.set()
