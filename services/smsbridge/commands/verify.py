@@ -3,10 +3,11 @@
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 from rich.console import Console
@@ -23,6 +24,8 @@ from smsbridge.rpc import clients
 from smsbridge.rpc import verification as rpc_verification
 from smsbridge.runtime import rpc
 from smsbridge.sender.settings import SenderSettings
+
+Result = TypeVar("Result")
 
 _KINDS = {"contacts": EntityType.CONTACT, "leads": EntityType.LEAD, "companies": EntityType.COMPANY}
 _DESCRIBED = 1000  # numbers of one question to the role
@@ -177,8 +180,8 @@ async def _to_its_end(client: clients.HlrClient, found: Verification, *, yes: bo
         if not yes and not sys.stdin.isatty():
             common.fail(f"nobody said yes; `smsbridge verify --resume {found.id} --yes` takes this quote")
         if not yes and not typer.confirm("Go on?", err=True):
-            return await client.cancel_verification(found.id)
-        await client.confirm_verification(found.id, roubles=found.quote.roubles)
+            return await _answered(partial(client.cancel_verification, found.id))
+        await _answered(partial(client.confirm_verification, found.id, roubles=found.quote.roubles))
         found = await _followed(client, found)
     return found
 
@@ -215,27 +218,28 @@ async def _watched(client: clients.HlrClient, id: str) -> AsyncIterator[Verifica
             async for found in client.watch_verification(id):
                 yield found
         except errors.Away:
-            await _answers(client, id)
+            await _answered(partial(client.get_verification, id))
         else:
             return
 
 
-async def _answers(client: clients.HlrClient, id: str) -> None:
-    """Returns when the role does. Raises what it raises after a minute without an answer."""
+async def _answered(call: Callable[[], Awaitable[Result]]) -> Result:
+    """For what may be repeated: the role may be started again meanwhile. Raises what it raises after a minute
+    without an answer.
+    """
     until = time.monotonic() + _AWAY_SECONDS
     while True:
         try:
-            await client.get_verification(id)
+            return await call()
         except errors.Away:
             if time.monotonic() > until:
                 raise
             await asyncio.sleep(_AGAIN_SECONDS)
-        else:
-            return
 
 
 async def _describe(client: clients.HlrClient, uid: str, file: FileNumbers) -> list[Facts]:
     found: list[Facts] = []
     for start in range(0, len(file.msisdns), _DESCRIBED):
-        found += await client.describe(uid, file.msisdns[start : start + _DESCRIBED])
+        some = file.msisdns[start : start + _DESCRIBED]
+        found += await _answered(partial(client.describe, uid, some))
     return found

@@ -12,7 +12,10 @@ class VerificationSettings(BaseModel):
 
     at_once: int = Field(default=4, ge=1, description="Verifications that one process works at.")
     idle_seconds: float = Field(
-        default=2.0, gt=0, description="How often verifications that nobody works at are looked for (s)."
+        default=2.0,
+        gt=0,
+        description="How often verifications that nobody works at are looked for, and how soon one that was "
+        "cancelled stops (s).",
     )
     lease_seconds: float = Field(
         default=30.0, gt=0, description="One whose process is silent for so long is another's (s)."

@@ -22,6 +22,7 @@ from smsbridge.hlr.verification_run import Lost, Run, Tools
 from smsbridge.hlr.verification_source import CrmSource, FileSource, Source
 from smsbridge.provisioning import sections
 from smsbridge.runtime import tasks
+from smsbridge.smsc import account as smsc_account
 from smsbridge.store.lookups import Lookups
 from smsbridge.store.verifications import Record, Spent
 
@@ -123,14 +124,22 @@ class VerificationWork:
             return  # its lease ends by itself
 
     async def _beat(self, uid: str, id: str, token: str) -> None:
-        """Returns when it is not ours any more."""
+        """Returns when it is not ours any more: taken over, cancelled, or its provider is another one now."""
+        settings, began_with = self._tools.settings, self._account_key(uid)
         while True:
-            await asyncio.sleep(self._tools.settings.lease_seconds / 3)
+            await asyncio.sleep(min(settings.lease_seconds / 3, settings.idle_seconds))
+            if self._account_key(uid) != began_with:
+                return
             try:
                 if not await self._tools.verifications.renew(uid, id, token, lease_ms=self._lease_ms):
                     return
             except errors.StoreAway:
                 continue  # a commit needs the store, too
+
+    def _account_key(self, uid: str) -> str:
+        """Empty for a provider that was removed."""
+        entry = self._entries.entry(uid)
+        return "" if entry is None or entry.provider.removed else smsc_account.of(entry.provider.account).key
 
     async def _work(self, uid: str, id: str, token: str) -> None:
         patience, verifications = self._tools.patience, self._tools.verifications
