@@ -29,7 +29,7 @@ Result = TypeVar("Result")
 
 _KINDS = {"contacts": EntityType.CONTACT, "leads": EntityType.LEAD, "companies": EntityType.COMPANY}
 _DESCRIBED = 1000  # numbers of one question to the role
-_AWAY_SECONDS = 60.0  # the role may be started again meanwhile
+_AWAY_SECONDS = 300.0  # the role may be started again meanwhile, more than once
 _AGAIN_SECONDS = 1.0
 _BAD_LINES_NAMED = 20
 
@@ -224,8 +224,8 @@ async def _watched(client: clients.HlrClient, id: str) -> AsyncIterator[Verifica
 
 
 async def _answered(call: Callable[[], Awaitable[Result]]) -> Result:
-    """For what may be repeated: the role may be started again meanwhile. Raises what it raises after a minute
-    without an answer.
+    """For what may be repeated: the role may be started again meanwhile. Raises what it raises after five
+    minutes without an answer.
     """
     until = time.monotonic() + _AWAY_SECONDS
     while True:

@@ -117,6 +117,11 @@ class LookupService:
         found = await self._read(rules, msisdns, rules.ages(0))
         return {number for number, standing in found.items() if standing.known is not None}
 
+    async def unfinished(self, rules: Rules, msisdns: Sequence[str]) -> set[str]:
+        """Those of which more will be known: a callback tells nothing of the region. Raises StoreAway."""
+        found = await self._read(rules, msisdns, rules.ages(0))
+        return {number for number, standing in found.items() if standing.pending}
+
     async def budgets(self, provider_uid: str = "") -> list[Budget]:
         """Of one provider, or of all. Raises StoreAway."""
         uids = [provider_uid] if provider_uid else [one.uid for one in self._entries.all()]

@@ -101,6 +101,7 @@ class Numbers:
                 found = await self._patience(
                     partial(self._lookups.ask, self._rules, asked, wait_seconds=wait)
                 )
+            more = await self._more_follows(found)
             left.clear()
             no_money = 0
             for facts in found:
@@ -109,7 +110,8 @@ class Numbers:
                 if facts.state is LookupState.FAILED and facts.reason == _REFUSED:
                     refusals[facts.msisdn] += 1
                 over = loop.time() > until or refusals[facts.msisdn] >= _REFUSED_ENOUGH
-                if await self._is_over(facts, over=over):
+                waits = facts.msisdn in more and not over
+                if not waits and await self._is_over(facts, over=over):
                     done.append(replace(facts, bought=facts.msisdn in bought))
                 else:
                     left.append(facts.msisdn)
@@ -122,6 +124,13 @@ class Numbers:
             else:
                 self._poor.discard(part)
             await asyncio.sleep(self._settings.look_again_seconds)
+
+    async def _more_follows(self, found: Sequence[Facts]) -> set[str]:
+        """Of those that are known, profile http: the region comes after the rest."""
+        known = [facts.msisdn for facts in found if facts.state is LookupState.KNOWN]
+        if self._single or not known:
+            return set()
+        return await self._patience(partial(self._lookups.unfinished, self._rules, known))
 
     async def _is_over(self, facts: Facts, *, over: bool) -> bool:
         """Whether nothing more is to be waited for. Raises Halt."""
