@@ -17,7 +17,7 @@ def run(*arguments: str) -> int:
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--help") == 0
     shown = capsys.readouterr().out
-    messages = ("message", "cancel", "send", "hlr")
+    messages = ("message", "cancel", "send", "hlr", "verify")
     for command in ("run", "sandbox", "demo", "provider", *messages, "config", "journal"):
         assert f" {command} " in shown
 
@@ -31,6 +31,9 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         ("send", "--to", "79991234567"),
         ("hlr", "--address", "127.0.0.1:1"),
         ("hlr", "79991234567"),
+        ("verify", "--source", "contacts"),
+        ("verify", "--address", "127.0.0.1:1"),
+        ("verify", "--source", "contacts", "--list", "--address", "127.0.0.1:1"),
         ("run", "all", "--public", "localhost"),
         ("sandbox", "--listen", "localhost"),
     ],
@@ -45,6 +48,8 @@ def test_wrong_usage_ends_with_2(arguments: tuple[str, ...]) -> None:
         (("message", "m1", "--address", "127.0.0.1:1"), "the status does not answer (UNAVAILABLE)"),
         (("cancel", "m1", "--address", "127.0.0.1:1"), "the sender does not answer (UNAVAILABLE)"),
         (("hlr", "89991234567", "--address", "127.0.0.1:1"), "the hlr does not answer (UNAVAILABLE)"),
+        (("verify", "--list", "--address", "127.0.0.1:1"), "the hlr does not answer (UNAVAILABLE)"),
+        (("verify", "--source", "{empty}/no.csv", "--address", "127.0.0.1:1"), "--source: is neither one of"),
         (
             ("hlr", "89991234567", "me", "--address", "127.0.0.1:1"),
             "NUMBER: number 2 is no phone number",

@@ -1,16 +1,19 @@
 """core <-> protobuf: enums, messages, errors. Every word both ways, and what a newer peer may say."""
 
 from collections.abc import AsyncIterator
+from decimal import Decimal
 
 import grpc
 import grpc.aio
 import pytest
 
-from smsbridge.api.v1 import sender_pb2, sender_pb2_grpc, types_pb2
-from smsbridge.core import delivery, errors, message
+from smsbridge.api.v1 import hlr_pb2, sender_pb2, sender_pb2_grpc, types_pb2
+from smsbridge.core import delivery, errors, message, verification
+from smsbridge.core.errand import EntityType
 from smsbridge.rpc import enums
 from smsbridge.rpc import errors as rpc_errors
 from smsbridge.rpc import message as rpc_message
+from smsbridge.rpc import verification as rpc_verification
 from smsbridge.rpc.clients import Deadlines, SenderClient
 
 TABLES = [
@@ -21,6 +24,7 @@ TABLES = [
     (enums.TOKEN_CHECK, message.TokenCheck, types_pb2.TokenCheck),
     (enums.MESSAGE_STATE, delivery.MessageState, types_pb2.MessageState),
     (enums.SUBMITTED, enums.Submitted, sender_pb2.SubmitResult),
+    (enums.VERIFICATION_STATE, verification.State, hlr_pb2.VerificationState),
 ]
 
 
@@ -161,3 +165,46 @@ async def test_nobody_there_is_away_at_once() -> None:
     async with grpc.aio.insecure_channel("127.0.0.1:1") as channel:
         with pytest.raises(errors.ServiceAway, match="the sender does not answer"):
             await SenderClient(channel).submit([])
+
+
+VERIFICATION = verification.Verification(
+    id="V1",
+    provider_uid="uid-1",
+    namespace="crm",
+    name="smsc",
+    state=verification.State.PAUSED,
+    reason="quote_used",
+    source=verification.Source(
+        EntityType.LEAD, {">DATE_CREATE": "2026-01-01", "STATUS_ID": ["NEW", "Новый"]}
+    ),
+    created_at_ms=1,
+    confirmed_at_ms=2,
+    ended_at_ms=3,
+    quote=verification.Quote(10, 8, 2, Decimal("0.5"), Decimal("4.0"), estimated=True, seconds=60),
+    progress=verification.Progress(9, 1, 2, 3, 4, 5, 8, 7, Decimal("3.5"), Decimal("1.5"), 2.5, 6),
+    outcomes={"active": 7, "absent": 1},
+    carriers={"MTS": 8},
+    regions={"Москва": 8},
+    saves=Decimal("4.00"),
+)
+
+
+def test_a_verification_both_ways() -> None:
+    empty = verification.Verification("V2", "uid-1", "crm", "smsc", verification.State.QUOTING)
+    for one in (VERIFICATION, empty):
+        assert rpc_verification.to_core(rpc_verification.to_proto(one)) == one
+    told = rpc_verification.to_proto(VERIFICATION)
+    assert told.reason_sentence == "the confirmed quote is used up; resume it to get a quote for the rest"
+    with pytest.raises(errors.InputError, match="must be a JSON object"):
+        rpc_verification.filter_of('["TYPE_ID"]')
+
+
+def test_every_reason_of_a_verification_has_its_sentence() -> None:
+    paused, failed = verification.State.PAUSED, verification.State.FAILED
+    for reason in verification.Reason:
+        assert verification.sentence(failed, reason) == verification.SENTENCES[reason]
+    assert verification.sentence(paused, "money").endswith("top it up: it goes on by itself then")
+    assert verification.sentence(paused, "newer") == (
+        "the SMSC account stands still (newer): it goes on by itself then"
+    )
+    assert verification.sentence(paused, "") == ""

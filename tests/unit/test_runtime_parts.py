@@ -1,6 +1,7 @@
 """Back-off, addresses, metrics of several processes, and loops that outlive their errors."""
 
 import asyncio
+import contextlib
 import socket
 
 import pytest
@@ -166,3 +167,17 @@ async def test_a_step_that_does_not_end_is_cancelled_after_the_grace_time() -> N
     await asyncio.sleep(0)
     async with asyncio.timeout(5):
         await loops.stop(grace_seconds=0.01)
+
+
+async def test_whoever_ends_tasks_and_is_ended_meanwhile_leaves_none_running() -> None:
+    async def stubborn() -> None:
+        for _ in range(3):  # a driver may swallow a cancellation
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+
+    inner = asyncio.create_task(stubborn())
+    await asyncio.sleep(0)
+    outer = asyncio.create_task(tasks.end(inner))
+    await asyncio.sleep(0.1)
+    await tasks.end(outer)
+    assert (inner.done(), outer.cancelled()) == (True, True)

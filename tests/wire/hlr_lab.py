@@ -47,6 +47,16 @@ SHORT: dict[str, Any] = {
     "held_check_seconds": 0.1,
     "changed_linger_seconds": 0.1,
     "hand_rest_seconds": 0.3,
+    "verification": {
+        "idle_seconds": 0.1,
+        "lease_seconds": 1.5,
+        "look_again_seconds": 0.1,
+        "linger_seconds": 0.5,
+        "retry_seconds": 0.05,
+        "retry_most_seconds": 0.5,
+        "pause_seconds": 0.2,
+        "watch_seconds": 0.05,
+    },
 }
 
 

@@ -4,14 +4,10 @@ import time
 from dataclasses import replace
 from typing import Any
 
-import pytest
-
 from smsbridge.api.v1 import types_pb2
-from smsbridge.bitrix24 import crm, limiter
 from smsbridge.core.errand import EntityType, Errand, ErrandKind, ErrandResult
 from smsbridge.core.message import Channel
 from smsbridge.core.provider import Routing
-from smsbridge.hlr import entities
 from smsbridge.rpc import errand
 from smsbridge.sandbox.faults import Fault, FaultKind
 from smsbridge.sandbox.orders import EntityOrder
@@ -271,23 +267,6 @@ async def test_a_provider_that_does_not_learn_reads_nothing(store: Store) -> Non
             assert await world.prefers(PHONE) == {}
             asked = await world.methods()
             assert asked.keys() & {"crm.contact.get", "crm.duplicate.findbycomm"} == set()
-
-
-@pytest.mark.parametrize("entity", [EntityType.CONTACT, EntityType.LEAD])
-async def test_whoever_reads_entities_brings_what_a_hand_set(store: Store, entity: EntityType) -> None:
-    """As a verification does, without any event."""
-    async with errands_lab.living(store) as world, world.running() as hlr:
-        entity_id = await world.add(entity.value, PHONE)
-        order = EntityOrder(fields={FIELD: "sms"})
-        await world.control.change_entity(errands_lab.DOMAIN, entity.value, entity_id, order)
-        portal_crm = await hlr.role._crms.of("p1", priority=limiter.Priority.LEADS)
-        assert portal_crm is not None
-        read = await crm.get(portal_crm.api, entity, entity_id, priority=limiter.Priority.LEADS)
-        assert read is not None
-        msisdns = entities.msisdns(read, default_region="RU")
-        for _ in range(2):
-            assert await hlr.role.channels.seen(portal_crm, entity, read, msisdns)
-            assert await world.prefers(PHONE) == {PHONE: "sms"}
 
 
 async def test_many_lessons_at_once_travel_in_batches(store: Store) -> None:

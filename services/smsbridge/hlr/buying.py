@@ -75,22 +75,22 @@ class Buying:
         self._client = client
         self._metrics = metrics
         self._monotonic = monotonic
-        self._tickets: dict[tuple[str, str], asyncio.Future[str]] = {}  # by provider's uid and MSISDN
+        # By provider's uid, the verification that pays, and MSISDN: what one purse refuses another may pay.
+        self._tickets: dict[tuple[str, str, str], asyncio.Future[str]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._turns: dict[str, asyncio.Semaphore] = {}
 
     def want(self, rules: Rules, msisdns: Sequence[str], *, ages: dict[Reachability, int]) -> dict[str, Want]:
         """Tickets for numbers that nobody knows; what was begun goes on whether anybody waits or not."""
-        uid = rules.provider.uid
-        new = [m for m in dict.fromkeys(msisdns) if (uid, m) not in self._tickets]
+        new = [m for m in dict.fromkeys(msisdns) if _ticket(rules, m) not in self._tickets]
         for msisdn in new:
-            self._tickets[uid, msisdn] = asyncio.get_running_loop().create_future()
+            self._tickets[_ticket(rules, msisdn)] = asyncio.get_running_loop().create_future()
         most = _MOST_NUMBERS if rules.account.profile is Profile.HTTP else 1
         for start in range(0, len(new), most):
             task = asyncio.create_task(self._take_turn(rules, new[start : start + most], ages))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        return {msisdn: Want(self._tickets[uid, msisdn], ours=msisdn in new) for msisdn in msisdns}
+        return {msisdn: Want(self._tickets[_ticket(rules, msisdn)], ours=msisdn in new) for msisdn in msisdns}
 
     async def close(self) -> None:
         """What is under way is safe in the store; what got its answer just now is written."""
@@ -118,7 +118,7 @@ class Buying:
             log.exception("look_up_broken", provider=rules.provider.name)
         finally:
             for msisdn in msisdns:
-                ticket = self._tickets.pop((rules.provider.uid, msisdn), None)
+                ticket = self._tickets.pop(_ticket(rules, msisdn), None)
                 if ticket is not None and not ticket.done():
                     ticket.set_result(why)
 
@@ -177,6 +177,7 @@ class Buying:
             life_ms=round((self._under_way_seconds + life) * 1000),
             ages=ages,
             asked_about_in_ms=round(self._under_way_seconds * 1000) if later else 0,
+            verification=rules.verification,
         )
         mine = []
         for msisdn, standing in zip(msisdns, found, strict=True):
@@ -243,8 +244,13 @@ class Buying:
         for word, amount in (("yes", ended.estimated), ("no", ended.spent - ended.estimated)):
             if amount > Decimal(0):
                 self._metrics.spent.labels(*labels, word).inc(float(amount))
+        self._metrics.verification_spent.labels(*labels).inc(float(ended.quoted))
 
     def _answer(self, rules: Rules, msisdn: str, why: str) -> None:
-        ticket = self._tickets.get((rules.provider.uid, msisdn))
+        ticket = self._tickets.get(_ticket(rules, msisdn))
         if ticket is not None and not ticket.done():
             ticket.set_result(why)
+
+
+def _ticket(rules: Rules, msisdn: str) -> tuple[str, str, str]:
+    return rules.provider.uid, rules.verification, msisdn

@@ -7,12 +7,12 @@ whether a number can be reached, an SMS that was delivered to it lately is as go
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from smsbridge.core import errors, msisdn
 from smsbridge.core.number import Facts, LookupState, Reachability
-from smsbridge.core.provider import Provider
+from smsbridge.core.provider import Profile, Provider
 from smsbridge.hlr import rules as hlr_rules
 from smsbridge.hlr.buying import BOUGHT, BUDGET, Buying, Want
 from smsbridge.hlr.metrics import HlrMetrics
@@ -97,6 +97,26 @@ class LookupService:
         rules = self._rules(provider_uid)
         if rules is None:
             return [Facts(number, LookupState.REFUSED, reason=REMOVED) for number in msisdns]
+        answers = await self.ask(
+            rules,
+            msisdns,
+            max_age_seconds=max_age_seconds,
+            wait_seconds=wait_seconds,
+            with_carrier=with_carrier,
+        )
+        self.count(rules, answers)
+        return answers
+
+    async def ask(
+        self,
+        rules: Rules,
+        msisdns: Sequence[str],
+        *,
+        max_age_seconds: int = 0,
+        wait_seconds: float = 0.0,
+        with_carrier: bool = False,
+    ) -> list[Facts]:
+        """As `look_up`, by the budget of `rules`, and not counted: for who asks again. Raises StoreAway."""
         ages = rules.ages(max_age_seconds)
         before = await self._read(rules, msisdns, ages)
         if not with_carrier:
@@ -114,8 +134,18 @@ class LookupService:
                 why = want.ticket.result()
             bought = want is not None and want.ours and why == BOUGHT
             answers.append(_facts(number, now[number], refused="" if why == BOUGHT else why, bought=bought))
-        self._count(rules, answers)
         return answers
+
+    async def fresh(self, rules: Rules, msisdns: Sequence[str]) -> set[str]:
+        """Those of which enough is known. Raises StoreAway."""
+        ages = rules.ages(0)
+        found = await self._prove(rules, await self._read(rules, msisdns, ages), ages)
+        return {number for number, standing in found.items() if standing.known is not None}
+
+    async def unfinished(self, rules: Rules, msisdns: Sequence[str]) -> set[str]:
+        """Those of which more will be known: a callback tells nothing of the region. Raises StoreAway."""
+        found = await self._read(rules, msisdns, rules.ages(0))
+        return {number for number, standing in found.items() if standing.pending}
 
     async def budgets(self, provider_uid: str = "") -> list[Budget]:
         """Of one provider, or of all. Raises StoreAway."""
@@ -130,7 +160,9 @@ class LookupService:
             self._metrics.budget_left.labels(*labels).set(float(one.left))
 
     async def _budget(self, rules: Rules) -> Budget:
-        found = await self._lookups.spending(rules.account.key, rules.provider.uid)
+        found = await self._lookups.spending(
+            rules.account.key, rules.provider.uid, verification=rules.verification
+        )
         return Budget(rules.provider, rules.budget, found.spent, found.estimated, found.reserved)
 
     def _rules(self, uid: str) -> Rules | None:
@@ -151,6 +183,8 @@ class LookupService:
         if not asked:
             return {}
         found = await self._lookups.read(rules.account.key, asked, ages=ages)
+        if rules.account.profile is Profile.GUIDE:
+            found = [_cut_off(standing, rest_ms=self._rest_ms) for standing in found]
         return dict(zip(asked, found, strict=True))
 
     async def _prove(
@@ -162,6 +196,10 @@ class LookupService:
         delivered = await self._alive.of(rules.provider.uid, unknown)
         proved = {number: _proved(at) for number, at in delivered.items() if at >= oldest}
         return {**standings, **proved}
+
+    @property
+    def _rest_ms(self) -> int:
+        return round(self._settings.unanswered_rest_seconds * 1000)
 
     async def _not_bought(self, rules: Rules, missing: Sequence[str]) -> str:
         """Why nothing can be bought at all now; empty where it may be tried."""
@@ -197,7 +235,7 @@ class LookupService:
             await asyncio.sleep(min(left, _LOOK_AGAIN_SECONDS[min(looks, len(_LOOK_AGAIN_SECONDS) - 1)]))
             looks += 1
 
-    def _count(self, rules: Rules, answers: Sequence[Facts]) -> None:
+    def count(self, rules: Rules, answers: Sequence[Facts]) -> None:
         for one in answers:
             known = one.state is LookupState.KNOWN
             outcome = one.reachability.value if known else one.state.value
@@ -215,6 +253,13 @@ def _proved(at_ms: int) -> Standing:
 def _is_open(standing: Standing) -> bool:
     """Its look-up is under way: more will be known. (A rest is no such thing.)"""
     return standing.pending
+
+
+def _cut_off(standing: Standing, *, rest_ms: int) -> Standing:
+    """Whoever asked has ended without a word: its answer came to nobody, and will not come."""
+    if standing.pending and standing.left_ms <= rest_ms:
+        return replace(standing, pending=False, unanswered=True)
+    return standing
 
 
 def _facts(number: str, standing: Standing, *, refused: str = "", bought: bool = False) -> Facts:

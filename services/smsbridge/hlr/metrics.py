@@ -13,6 +13,10 @@ smsbridge_hlr_errands_waiting{namespace,provider,kind}
 smsbridge_hlr_errands_oldest_seconds{namespace,provider,kind}
 smsbridge_hlr_carrier_requests_total{namespace,provider,result}    info.php asked for operators
 smsbridge_hlr_loop_errors_total{loop}
+smsbridge_hlr_verifications_running{namespace,provider}                   in this process
+smsbridge_hlr_verification_entities_total{namespace,provider,result}      what became of entities of the CRM
+smsbridge_hlr_verification_numbers_total{namespace,provider,outcome}      distinct numbers that are done
+smsbridge_hlr_verification_spent_roubles_total{namespace,provider}        part of the roubles above
 """
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -101,6 +105,30 @@ class HlrMetrics:
             "smsbridge_hlr_carrier_requests",
             "Requests to info.php for operators and regions.",
             (*_PROVIDER, "result"),
+            registry=registry,
+        )
+        self.verifications = Gauge(
+            "smsbridge_hlr_verifications_running",
+            "Verifications that this process reads for or runs.",
+            _PROVIDER,
+            registry=registry,
+        )
+        self.verified_entities = Counter(
+            "smsbridge_hlr_verification_entities",
+            "Entities of the CRM that verifications are done with, by what became of them.",
+            (*_PROVIDER, "result"),
+            registry=registry,
+        )
+        self.verified_numbers = Counter(
+            "smsbridge_hlr_verification_numbers",
+            "Distinct numbers that verifications are done with.",
+            (*_PROVIDER, "outcome"),
+            registry=registry,
+        )
+        self.verification_spent = Counter(
+            "smsbridge_hlr_verification_spent_roubles",
+            "Roubles that verifications paid for look-ups.",
+            _PROVIDER,
             registry=registry,
         )
 

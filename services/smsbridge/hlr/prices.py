@@ -25,7 +25,7 @@ class Prices:
 
         Raises StoreAway, and SmscRejected where SMSC refused login or address: the look-up need not try.
         """
-        guess = self._listed(rules)
+        guess = self.listed(rules)
         if rules.account.profile is not Profile.HTTP:
             return guess
         known = await self._lookups.price(rules.account.key)
@@ -46,8 +46,14 @@ class Prices:
         """The same without asking anybody; None where the account would have to be asked."""
         if rules.account.profile is Profile.HTTP:
             return await self._lookups.price(rules.account.key)
-        return self._listed(rules)
+        return self.listed(rules)
 
-    def _listed(self, rules: Rules) -> Decimal:
+    async def told(self, rules: Rules) -> Decimal | None:
+        """What the account said lately."""
+        if rules.account.profile is not Profile.HTTP:
+            return None
+        return await self._lookups.price(rules.account.key)
+
+    def listed(self, rules: Rules) -> Decimal:
         listed = rules.provider.prices.hlr
         return listed if listed is not None else self._settings.assumed_price

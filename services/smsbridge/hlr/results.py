@@ -218,6 +218,7 @@ class Results:
         for word, amount in (("yes", ended.estimated), ("no", ended.spent - ended.estimated)):
             if amount > 0:
                 self._metrics.spent.labels(*labels, word).inc(float(amount))
+        self._metrics.verification_spent.labels(*labels).inc(float(ended.quoted))
 
     def _rules(self, uid: str) -> Rules | None:
         return hlr_rules.of(self._entries, uid, unknown_kept_seconds=self._settings.unknown_kept_seconds)

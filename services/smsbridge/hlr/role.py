@@ -10,7 +10,7 @@ from smsbridge.api.v1 import hlr_pb2_grpc
 from smsbridge.bitrix24 import transport
 from smsbridge.core import errors
 from smsbridge.core.provider import Profile
-from smsbridge.hlr import errand_parts
+from smsbridge.hlr import errand_parts, verification_parts
 from smsbridge.hlr.buying import Buying
 from smsbridge.hlr.entities import Crms
 from smsbridge.hlr.lookups import LookupService
@@ -114,10 +114,9 @@ class Role:
             care=care,
             client=client,
             metrics=counted,
-            woken=self._wake,
+            woken=self._wake_errands,
         )
-        self._work = parts.work
-        self.channels, self.updates = parts.channels, parts.updates
+        self._errands = parts.work
         service = HlrService(
             preferences=preferences,
             providers=registry,
@@ -125,11 +124,35 @@ class Role:
             metrics=counted,
             max_numbers=settings.max_numbers,
         )
-        servicer = HlrServicer(service, lookups=self._lookups, results=self._results, desk=parts.desk)
+        checking = verification_parts.make(
+            settings,
+            store=store,
+            keyring=keyring,
+            registry=registry,
+            crms=self._crms,
+            channels=parts.channels,
+            updates=parts.updates,
+            lookups=self._lookups,
+            spending=lookups,
+            prices=prices,
+            accounts=accounts,
+            care=care,
+            metrics=counted,
+            wake=self._wake_verifications,
+        )
+        self._verifying = checking.work
+        servicer = HlrServicer(
+            service,
+            lookups=self._lookups,
+            results=self._results,
+            verifications=checking.service,
+            desk=parts.desk,
+        )
         hlr_pb2_grpc.add_HlrServiceServicer_to_server(servicer, self._server.server)
         self._loops = tasks.Loops(quiet=(errors.Away,), errors=counted.loop_errors)
         self._of_account: dict[str, tasks.Loop] = {}
         self._of_errands: dict[tuple[str, Lane], tasks.Loop] = {}
+        self._of_verifications: tasks.Loop | None = None
 
     @property
     def address(self) -> str:
@@ -140,13 +163,19 @@ class Role:
         await self._view.start()
         await self._server.start([SERVICE_NAME])
         self._loops.start("measure", self._lookups.measure, pause_seconds=self._settings.measure_seconds)
-        self._loops.start("measure_errands", self._work.measure, pause_seconds=self._settings.measure_seconds)
+        self._loops.start(
+            "measure_errands", self._errands.measure, pause_seconds=self._settings.measure_seconds
+        )
+        self._of_verifications = self._loops.start(
+            "verifications", self._verifying.step, pause_seconds=self._settings.verification.idle_seconds
+        )
         self._registry.on_change(self._follow)
         self._follow()
 
     async def stop(self) -> None:
         """What is in hand gets its time, all at once; what is cut off is safe in the store."""
         grace = self._settings.stop_grace_seconds
+        await self._verifying.close()  # first: it would have more looked up
         await asyncio.gather(
             self._server.stop(grace_seconds=grace),
             self._loops.stop(grace_seconds=grace),
@@ -158,6 +187,11 @@ class Role:
 
     async def ready(self) -> str:
         return await self._store.check()
+
+    def _wake_verifications(self) -> None:
+        """One may be free."""
+        if self._of_verifications is not None:
+            self._of_verifications.wake()
 
     def _follow(self) -> None:
         """Each account whose results come later has one loop that fetches them."""
@@ -182,12 +216,12 @@ class Role:
         wanted = {(one.uid, lane) for one in self._registry.all() for lane in Lane}
         for key in wanted - set(self._of_errands):
             self._of_errands[key] = self._loops.start(
-                "errands", partial(self._work.step, *key), pause_seconds=self._settings.errand_idle_seconds
+                "errands", partial(self._errands.step, *key), pause_seconds=self._settings.errand_idle_seconds
             )
         for key in set(self._of_errands) - wanted:
             self._of_errands.pop(key).finish()
 
-    def _wake(self, uid: str, lane: Lane) -> None:
+    def _wake_errands(self, uid: str, lane: Lane) -> None:
         loop = self._of_errands.get((uid, lane))
         if loop is not None:
             loop.wake()

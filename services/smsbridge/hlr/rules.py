@@ -1,6 +1,6 @@
 """How a provider wants its numbers looked up: its budget, and how long each outcome counts as fresh."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from smsbridge.core.number import Reachability
@@ -15,6 +15,10 @@ class Rules:
     account: smsc_account.Account
     budget: Decimal
     fresh_ms: dict[Reachability, int]
+    verification: str = ""  # its quote pays, and `budget` is that; else the provider's day
+
+    def paid_by(self, verification: str, roubles: Decimal) -> "Rules":
+        return replace(self, budget=roubles, verification=verification)
 
     def ages(self, max_age_seconds: int) -> dict[Reachability, int]:
         """How old each outcome may be: what the cache times say, and not more than the caller allows."""

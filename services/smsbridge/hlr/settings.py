@@ -5,6 +5,60 @@ from decimal import Decimal
 from pydantic import BaseModel, ConfigDict, Field
 
 
+class VerificationSettings(BaseModel):
+    """The verification of contact bases."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    at_once: int = Field(default=4, ge=1, description="Verifications that one process works at.")
+    idle_seconds: float = Field(
+        default=2.0,
+        gt=0,
+        description="How often verifications that nobody works at are looked for, and how soon one that was "
+        "cancelled stops (s).",
+    )
+    lease_seconds: float = Field(
+        default=30.0, gt=0, description="One whose process is silent for so long is another's (s)."
+    )
+    pages_guide: int = Field(
+        default=3, ge=1, description="Pages of 50 in hand at a time, profile guide: one number a request."
+    )
+    pages_http: int = Field(
+        default=20, ge=1, description="The same, profile http, where results come long after the request."
+    )
+    numbers_at_once: int = Field(
+        default=2,
+        ge=1,
+        description="Look-ups of one verification at a time, profile guide: who else looks a number up waits "
+        "behind them.",
+    )
+    look_again_seconds: float = Field(
+        default=1.0, gt=0, description="How often results that come later are looked for (s)."
+    )
+    result_seconds: float = Field(
+        default=600.0, gt=0, description="A number without a result for so long is left out (s)."
+    )
+    writes_at_once: int = Field(default=4, ge=1, description="Requests that write, at a time.")
+    linger_seconds: float = Field(
+        default=5.0, gt=0, description="A request that writes waits so long until it is full (s)."
+    )
+    retry_seconds: float = Field(
+        default=1.0, gt=0, description="First pause where the portal or the store is away; doubles (s)."
+    )
+    retry_most_seconds: float = Field(default=60.0, gt=0, description="The longest such pause (s).")
+    pause_seconds: float = Field(
+        default=15.0, gt=0, description="How often a paused one looks whether its cause is gone (s)."
+    )
+    watch_seconds: float = Field(
+        default=0.5, gt=0, description="How often those who watch are told what changed (s)."
+    )
+    most_numbers: int = Field(default=1_000_000, ge=1, description="Numbers of a file.")
+    kept_days: float = Field(default=30.0, gt=0, description="An ended one can be read for so long (days).")
+    unconfirmed_days: float = Field(
+        default=7.0, gt=0, description="One that nobody confirms is kept for so long (days)."
+    )
+
+
 class HlrSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -161,3 +215,6 @@ class HlrSettings(BaseModel):
         description="Requests of an account to info.php in a minute; SMSC allows 100.",
     )
     stop_grace_seconds: float = Field(default=5.0, gt=0, description="Time to answer what is in hand (s).")
+    verification: VerificationSettings = Field(
+        default=VerificationSettings(), description="The verification of contact bases."
+    )

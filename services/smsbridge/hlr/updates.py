@@ -4,7 +4,7 @@ Everything that hlr writes to the CRM goes through `Updates.write`: it remembers
 that the event which the portal then sends us is not taken for a hand's.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 
 from smsbridge.bitrix24 import batch, client, crm, forms, limiter
@@ -44,16 +44,22 @@ class Updates:
         results: list[batch.CommandResult] = []
         for start in range(0, len(changes), batch.MAX_COMMANDS):
             some = changes[start : start + batch.MAX_COMMANDS]
-            results += await self._write(portal_crm, some, priority)
+            results += await whole(self.request(portal_crm, some, priority=priority), len(some))
         return results
 
-    async def _write(
-        self, portal_crm: ProviderCrm, some: Sequence[Change], priority: limiter.Priority
-    ) -> list[batch.CommandResult]:
-        portal = portal_crm.api.portal
-        await self._marks.updating(portal, [change.ref for change in some])
+    async def request(
+        self, portal_crm: ProviderCrm, some: Sequence[Change], *, priority: limiter.Priority
+    ) -> Sequence[batch.CommandResult]:
+        """Up to 50 in one request. Raises what that met as a whole."""
+        portal, refs = portal_crm.api.portal, [change.ref for change in some]
+        await self._marks.updating(portal, refs)
         commands = [crm.update_command(change.kind, change.entity_id, change.fields) for change in some]
-        results = await run(portal_crm.api, commands, priority=priority)
+        try:
+            results = (await portal_crm.api.batch(commands, priority=priority)).results
+        except errors.SmsbridgeError as failure:
+            if not may_be_done(failure):
+                await self._marks.not_updated(portal, refs)
+            raise
         undone = [
             change.ref for change, result in zip(some, results, strict=True) if not may_be_done(result.error)
         ]
@@ -75,13 +81,26 @@ async def run(
     results: list[batch.CommandResult] = []
     for start in range(0, len(commands), batch.MAX_COMMANDS):
         some = commands[start : start + batch.MAX_COMMANDS]
-        try:
-            results += (await api.batch(some, priority=priority)).results
-        except portal_errors.PortalError as failure:
-            results += [batch.CommandResult(error=failure)] * len(some)
-        except errors.StoreAway:
-            raise
-        except errors.Away as held:  # the limiter has no turn soon
-            nothing_left = portal_errors.PortalAway(held.sentence, after_first_byte=False)
-            results += [batch.CommandResult(error=nothing_left)] * len(some)
+        results += await whole(_batch(api, some, priority), len(some))
     return results
+
+
+async def _batch(
+    api: client.PortalApi, some: Sequence[batch.Command], priority: limiter.Priority
+) -> Sequence[batch.CommandResult]:
+    return (await api.batch(some, priority=priority)).results
+
+
+async def whole(
+    request: Awaitable[Sequence[batch.CommandResult]], count: int
+) -> Sequence[batch.CommandResult]:
+    """Its results; what it met as a whole in the place of each. Raises StoreAway."""
+    try:
+        return await request
+    except portal_errors.PortalError as failure:
+        return [batch.CommandResult(error=failure)] * count
+    except errors.StoreAway:
+        raise
+    except errors.Away as held:  # the limiter has no turn soon
+        nothing_left = portal_errors.PortalAway(held.sentence, after_first_byte=False)
+        return [batch.CommandResult(error=nothing_left)] * count

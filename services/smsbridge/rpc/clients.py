@@ -5,8 +5,10 @@ Only what reads is repeated, once; what writes has its caller's own way of repea
 the sender's outbox). Channels come from `runtime.rpc.channel`.
 """
 
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Protocol, TypeVar
 
 import grpc
@@ -21,8 +23,10 @@ from smsbridge.api.v1 import (
     status_pb2_grpc,
 )
 from smsbridge.core import delivery, errors, message, number
+from smsbridge.core.verification import Source, Verification
 from smsbridge.rpc import enums, facts
 from smsbridge.rpc import errors as rpc_errors
+from smsbridge.rpc import verification as rpc_verification
 
 Result = TypeVar("Result")
 Request_contra = TypeVar("Request_contra", contravariant=True)
@@ -37,6 +41,7 @@ class Deadlines:
     read_seconds: float = 5.0
     preferences_seconds: float = 0.2
     watch_seconds: float = 600.0
+    upload_seconds: float = 120.0
 
 
 class Method(Protocol[Request_contra, Response_co]):
@@ -222,6 +227,70 @@ class HlrClient:
         timeout = self._deadlines.read_seconds
         response = await _repeated(lambda: _once("hlr", self._stub.Budget, request, timeout=timeout))
         return response.budgets
+
+    async def start_verification(
+        self,
+        provider_uid: str,
+        source: Source,
+        msisdns: Sequence[str] = (),
+        *,
+        timeout_seconds: float | None = None,
+    ) -> Verification:
+        """`msisdns`: of a file, however many. Not repeated: it would be a second one."""
+        requests = rpc_verification.requests(provider_uid, source, msisdns)
+        timeout = timeout_seconds or self._deadlines.upload_seconds
+        response = await _once("hlr", self._stub.StartVerification, requests, timeout=timeout)
+        return rpc_verification.to_core(response.verification)
+
+    async def confirm_verification(
+        self, id: str, *, provider_uid: str = "", roubles: Decimal | None = None
+    ) -> Verification:
+        """Yes to a quote; with `roubles` to this one alone. A repeat changes nothing."""
+        request = hlr_pb2.ConfirmVerificationRequest(
+            id=id, provider_uid=provider_uid, roubles="" if roubles is None else f"{roubles:f}"
+        )
+        timeout = self._deadlines.write_seconds
+        response = await _once("hlr", self._stub.ConfirmVerification, request, timeout=timeout)
+        return rpc_verification.to_core(response.verification)
+
+    async def get_verification(self, id: str, *, provider_uid: str = "") -> Verification:
+        request = hlr_pb2.GetVerificationRequest(id=id, provider_uid=provider_uid)
+        timeout = self._deadlines.read_seconds
+        call = functools.partial(_once, "hlr", self._stub.GetVerification, request, timeout=timeout)
+        return rpc_verification.to_core((await _repeated(call)).verification)
+
+    async def watch_verification(
+        self, id: str, *, provider_uid: str = "", timeout_seconds: float | None = None
+    ) -> AsyncIterator[Verification]:
+        """Now, and at each change, until it ends, pauses, or waits for a yes."""
+        request = hlr_pb2.WatchVerificationRequest(id=id, provider_uid=provider_uid)
+        call = self._stub.WatchVerification(request, timeout=timeout_seconds or self._deadlines.watch_seconds)
+        try:
+            async for response in call:
+                yield rpc_verification.to_core(response.verification)
+        except grpc.aio.AioRpcError as error:
+            raise rpc_errors.from_rpc(error, service="hlr") from None
+        finally:
+            call.cancel()
+
+    async def cancel_verification(self, id: str, *, provider_uid: str = "") -> Verification:
+        request = hlr_pb2.CancelVerificationRequest(id=id, provider_uid=provider_uid)
+        timeout = self._deadlines.write_seconds
+        response = await _once("hlr", self._stub.CancelVerification, request, timeout=timeout)
+        return rpc_verification.to_core(response.verification)
+
+    async def resume_verification(self, id: str, *, provider_uid: str = "") -> Verification:
+        request = hlr_pb2.ResumeVerificationRequest(id=id, provider_uid=provider_uid)
+        timeout = self._deadlines.write_seconds
+        response = await _once("hlr", self._stub.ResumeVerification, request, timeout=timeout)
+        return rpc_verification.to_core(response.verification)
+
+    async def list_verifications(self, provider_uid: str = "") -> list[Verification]:
+        """The newest first, without counts by carrier and region."""
+        request = hlr_pb2.ListVerificationsRequest(provider_uid=provider_uid)
+        timeout = self._deadlines.read_seconds
+        call = functools.partial(_once, "hlr", self._stub.ListVerifications, request, timeout=timeout)
+        return [rpc_verification.to_core(one) for one in (await _repeated(call)).verifications]
 
 
 def _facts(found: Sequence[hlr_pb2.NumberFacts], msisdns: Sequence[str]) -> list[number.Facts]:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Generic, TypeVar
 
 from smsbridge.api.v1 import hlr_pb2, sender_pb2, types_pb2
-from smsbridge.core import delivery, errand, errors, message, number
+from smsbridge.core import delivery, errand, errors, message, number, verification
 
 Core = TypeVar("Core", bound=StrEnum)
 Number = TypeVar("Number", bound=int)
@@ -147,6 +147,19 @@ LOOKUP_STATE = Table(
         number.LookupState.PENDING: hlr_pb2.LOOKUP_STATE_PENDING,
         number.LookupState.REFUSED: hlr_pb2.LOOKUP_STATE_REFUSED,
         number.LookupState.FAILED: hlr_pb2.LOOKUP_STATE_FAILED,
+    },
+)
+
+VERIFICATION_STATE = Table(
+    "state of a verification",
+    {
+        verification.State.QUOTING: hlr_pb2.VERIFICATION_STATE_QUOTING,
+        verification.State.QUOTED: hlr_pb2.VERIFICATION_STATE_QUOTED,
+        verification.State.RUNNING: hlr_pb2.VERIFICATION_STATE_RUNNING,
+        verification.State.PAUSED: hlr_pb2.VERIFICATION_STATE_PAUSED,
+        verification.State.DONE: hlr_pb2.VERIFICATION_STATE_DONE,
+        verification.State.CANCELLED: hlr_pb2.VERIFICATION_STATE_CANCELLED,
+        verification.State.FAILED: hlr_pb2.VERIFICATION_STATE_FAILED,
     },
 )
 

@@ -24,10 +24,19 @@ async def end(*given: asyncio.Task[Any] | None) -> None:
     cancellation that comes in the moment its work is done.
     """
     left = {task for task in given if task is not None}
+    ended_ourselves = False
     while left:
         for task in left:
             task.cancel()
-        _, left = await asyncio.wait(left, timeout=0.5)
+        try:
+            _, left = await asyncio.wait(left, timeout=0.5)
+        except asyncio.CancelledError:  # by somebody who ends us in the same way: theirs must not outlive us
+            ended_ourselves = True
+    for one in given:
+        if one is not None and not one.cancelled():
+            one.exception()  # looked at: nobody else will
+    if ended_ourselves:
+        raise asyncio.CancelledError
 
 
 class Loop:

@@ -9,10 +9,10 @@
 --   unanswered  nobody knows whether it was bought, so it counts as spent; rest: how long nobody asks again (ms)
 -- The look-up: {} nothing, {close = true}, or {st, nf, in_ms = its next question, hurry = not later than in_ms}.
 -- An item whose number has another look-up under way by now changes nothing.
--- Answers {changed = how many did, spent, est = what was settled by that}.
+-- Answers {changed = how many did, spent, est, quoted = what was settled by that, and by verifications' quotes}.
 local id, items, job = ARGV[1], cjson.decode(ARGV[2]), cjson.decode(ARGV[3])
 assert(id ~= '', 'lookup_end: an argument is missing')
-local at, changed, spent, guessed = now(), 0, 0, 0
+local at, changed, spent, guessed, quoted = now(), 0, 0, 0, 0
 
 local function learn(key, item)
   redis.call('HSET', key, 'r', item.r, 'c', item.c or '', 'g', item.g or '', 'why', item.why or '', 'at', whole(at))
@@ -21,11 +21,13 @@ local function learn(key, item)
 end
 
 local function pay(key, cost, estimated)
-  local reserved = redis.call('HGET', key, 'pr')
+  local v = redis.call('HMGET', key, 'pr', 'vf')
+  local reserved = v[1]
   if not reserved then return end
   local paid, guess = cost or num(reserved), estimated or not cost
   settle(key, paid, guess)
   spent = spent + paid
+  if v[2] then quoted = quoted + paid end
   if guess then guessed = guessed + paid end
 end
 
@@ -70,4 +72,4 @@ elseif redis.call('EXISTS', look_key) == 1 then
     redis.call('ZADD', T .. 'looks', whole(due), id)
   end
 end
-return cjson.encode({ changed = changed, spent = spent, est = guessed })
+return cjson.encode({ changed = changed, spent = spent, est = guessed, quoted = quoted })

@@ -39,6 +39,7 @@ class Standing:
     known: Known | None = None
     pending: bool = False
     unanswered: bool = False  # nobody knows whether it was bought; it rests
+    left_ms: int = 0  # of a look-up under way: how long it counts as such
     look_id: str = ""  # of the look-up under way
     failed: str = ""  # why it is not tried again yet
     mine: bool = False  # its look-up is ours to make
@@ -68,6 +69,7 @@ class Ended:
     changed: int
     spent: Decimal
     estimated: Decimal
+    quoted: Decimal = Decimal(0)  # part of it that verifications paid
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +86,15 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """Roubles of one provider, today. What is reserved counts as spent until it is settled."""
+    """Roubles of one provider, today, or of a verification, which counts what it bought, too.
+
+    What is reserved counts as spent until it is settled.
+    """
 
     reserved: Decimal
     spent: Decimal
     estimated: Decimal
+    bought: int = 0
 
 
 class Lookups:
@@ -112,17 +118,19 @@ class Lookups:
         life_ms: int,
         ages: Ages,
         asked_about_in_ms: int = 0,
+        verification: str = "",
     ) -> list[Standing]:
         """Reserves money and makes the intent of what is to be looked up, on disk when it returns.
 
         `asked_about_in_ms`: of a look-up whose results come later; without an answer somebody asks then.
+        `verification`: whose quote pays, instead of the provider's day; `budget` is its limit.
         """
         body = ""
         if asked_about_in_ms:
             body = self._keyring.encrypt(",".join(msisdns).encode(), context=_CONTEXT).hex()
         answer = await self._run(
             "lookup_begin", account_key, look_id, provider_uid, int(budget * _UNIT), _units(price), life_ms,
-            _ages(ages), self._digests(msisdns), body, asked_about_in_ms, durable=True,
+            _ages(ages), self._digests(msisdns), body, asked_about_in_ms, verification, durable=True,
         )  # fmt: skip
         return [_standing(item) for item in answer]
 
@@ -145,7 +153,8 @@ class Lookups:
             job |= {name: value for name, value in given.items() if value is not None}
         items = scripts.encode([self._item(end) for end in ends])
         found = await self._run("lookup_end", account_key, look_id, items, scripts.encode(job), durable=True)
-        return Ended(found["changed"], Decimal(found["spent"]) / _UNIT, Decimal(found["est"]) / _UNIT)
+        money = (Decimal(found[name]) / _UNIT for name in ("spent", "est", "quoted"))
+        return Ended(found["changed"], *money)
 
     async def take(self, account_key: str, *, lease_ms: int) -> Look | int:
         """A look-up to ask about, or the milliseconds until one is due (-1: there is none)."""
@@ -164,9 +173,10 @@ class Lookups:
             age_ms=found["age_ms"],
         )
 
-    async def spending(self, account_key: str, provider_uid: str) -> Spending:
-        found = await self._run("lookup_budget", account_key, provider_uid)
-        return Spending(*(Decimal(found[name]) / _UNIT for name in ("res", "spent", "est")))
+    async def spending(self, account_key: str, provider_uid: str, *, verification: str = "") -> Spending:
+        found = await self._run("lookup_budget", account_key, provider_uid, verification)
+        reserved, spent, estimated = (Decimal(found[name]) / _UNIT for name in ("res", "spent", "est"))
+        return Spending(reserved, spent, estimated, found["n"] if verification else 0)
 
     async def price(self, account_key: str) -> Decimal | None:
         """Roubles of one look-up, as the account told lately."""
@@ -217,6 +227,7 @@ def _standing(item: Any) -> Standing:
         known=None if known is None else _known(known),
         pending=bool(flight) and flight["st"] != "unanswered",
         unanswered=flight.get("st") == "unanswered",
+        left_ms=flight.get("left", 0),
         look_id=flight.get("id", ""),
         failed=item.get("failed") or "",
         mine=bool(item.get("mine")),

@@ -2,8 +2,8 @@
 
 A script is its own file behind shared ones: `prelude_common.lua` always, `prelude.lua` for the provider tag,
 and what a group of scripts shares besides (`prelude_batch.lua`, `prelude_delivery.lua`,
-`prelude_errands.lua`, `prelude_numbers.lua`); its first line says which. The times that scripts need are
-written in front as constants, so that every process of a deployment runs the same text.
+`prelude_errands.lua`, `prelude_numbers.lua`, `prelude_verifications.lua`); its first line says which. The
+times that scripts need are written in front as constants, so that every process runs the same text.
 """
 
 import hashlib
@@ -79,6 +79,8 @@ class ScriptText:
 
 def _preludes(body: str) -> tuple[str, ...]:
     """Which shared files stand in front; a script's first line says what it works on."""
+    if body.startswith("-- provider tag, verifications"):
+        return "prelude_common", "prelude_verifications"
     for part in ("batch", "delivery"):
         if body.startswith(f"-- provider tag, {part}"):
             return "prelude_common", "prelude", f"prelude_{part}"

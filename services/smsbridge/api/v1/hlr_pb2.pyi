@@ -149,6 +149,41 @@ LOOKUP_STATE_FAILED: LookupState.ValueType  # 4
 """It was looked up, or tried to be, and brought nothing: `reason` says why."""
 Global___LookupState: _TypeAlias = LookupState  # noqa: Y015
 
+class _VerificationState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _VerificationStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_VerificationState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    VERIFICATION_STATE_UNSPECIFIED: _VerificationState.ValueType  # 0
+    VERIFICATION_STATE_QUOTING: _VerificationState.ValueType  # 1
+    """Everything is read once, to say what it will cost."""
+    VERIFICATION_STATE_QUOTED: _VerificationState.ValueType  # 2
+    """Waits for ConfirmVerification."""
+    VERIFICATION_STATE_RUNNING: _VerificationState.ValueType  # 3
+    VERIFICATION_STATE_PAUSED: _VerificationState.ValueType  # 4
+    """Keeps its place; `reason` says what it waits for."""
+    VERIFICATION_STATE_DONE: _VerificationState.ValueType  # 5
+    VERIFICATION_STATE_CANCELLED: _VerificationState.ValueType  # 6
+    VERIFICATION_STATE_FAILED: _VerificationState.ValueType  # 7
+    """It could not be done: `reason`."""
+
+class VerificationState(_VerificationState, metaclass=_VerificationStateEnumTypeWrapper): ...
+
+VERIFICATION_STATE_UNSPECIFIED: VerificationState.ValueType  # 0
+VERIFICATION_STATE_QUOTING: VerificationState.ValueType  # 1
+"""Everything is read once, to say what it will cost."""
+VERIFICATION_STATE_QUOTED: VerificationState.ValueType  # 2
+"""Waits for ConfirmVerification."""
+VERIFICATION_STATE_RUNNING: VerificationState.ValueType  # 3
+VERIFICATION_STATE_PAUSED: VerificationState.ValueType  # 4
+"""Keeps its place; `reason` says what it waits for."""
+VERIFICATION_STATE_DONE: VerificationState.ValueType  # 5
+VERIFICATION_STATE_CANCELLED: VerificationState.ValueType  # 6
+VERIFICATION_STATE_FAILED: VerificationState.ValueType  # 7
+"""It could not be done: `reason`."""
+Global___VerificationState: _TypeAlias = VerificationState  # noqa: Y015
+
 @_typing.final
 class Errand(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -713,3 +748,616 @@ class BudgetResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BudgetResponse: _TypeAlias = BudgetResponse  # noqa: Y015
+
+@_typing.final
+class VerificationSource(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTITY_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    entity: Global___EntityType.ValueType
+    """Unspecified: the numbers of a file."""
+    filter: _builtins.str
+    """A filter in the CRM's own words, as JSON; empty for none."""
+    def __init__(
+        self,
+        *,
+        entity: Global___EntityType.ValueType = ...,
+        filter: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entity", b"entity", "filter", b"filter"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerificationSource: _TypeAlias = VerificationSource  # noqa: Y015
+
+@_typing.final
+class VerificationQuote(_message.Message):
+    """Of what was not done yet when it was made. Roubles as decimals."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTITIES_FIELD_NUMBER: _builtins.int
+    NUMBERS_FIELD_NUMBER: _builtins.int
+    KNOWN_FIELD_NUMBER: _builtins.int
+    PRICE_FIELD_NUMBER: _builtins.int
+    ROUBLES_FIELD_NUMBER: _builtins.int
+    ESTIMATED_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    entities: _builtins.int
+    numbers: _builtins.int
+    """Distinct numbers that are to be looked up, and that are known already."""
+    known: _builtins.int
+    price: _builtins.str
+    """Of one look-up, and of all."""
+    roubles: _builtins.str
+    estimated: _builtins.bool
+    """SMSC did not tell the price."""
+    seconds: _builtins.int
+    def __init__(
+        self,
+        *,
+        entities: _builtins.int = ...,
+        numbers: _builtins.int = ...,
+        known: _builtins.int = ...,
+        price: _builtins.str = ...,
+        roubles: _builtins.str = ...,
+        estimated: _builtins.bool = ...,
+        seconds: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entities", b"entities", "estimated", b"estimated", "known", b"known", "numbers", b"numbers", "price", b"price", "roubles", b"roubles", "seconds", b"seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerificationQuote: _TypeAlias = VerificationQuote  # noqa: Y015
+
+@_typing.final
+class VerificationProgress(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTITIES_FIELD_NUMBER: _builtins.int
+    WITHOUT_PHONE_FIELD_NUMBER: _builtins.int
+    GONE_FIELD_NUMBER: _builtins.int
+    WRITTEN_FIELD_NUMBER: _builtins.int
+    UNCHANGED_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    NUMBERS_FIELD_NUMBER: _builtins.int
+    BOUGHT_FIELD_NUMBER: _builtins.int
+    SPENT_FIELD_NUMBER: _builtins.int
+    ESTIMATED_FIELD_NUMBER: _builtins.int
+    RATE_FIELD_NUMBER: _builtins.int
+    SECONDS_LEFT_FIELD_NUMBER: _builtins.int
+    entities: _builtins.int
+    """Entities that are done, and what became of them."""
+    without_phone: _builtins.int
+    gone: _builtins.int
+    written: _builtins.int
+    unchanged: _builtins.int
+    refused: _builtins.int
+    """The portal would not write them."""
+    numbers: _builtins.int
+    """Distinct numbers that are done."""
+    bought: _builtins.int
+    spent: _builtins.str
+    """Roubles, and the part of them that SMSC did not tell."""
+    estimated: _builtins.str
+    rate: _builtins.float
+    """Entities a second; numbers of a file."""
+    seconds_left: _builtins.int
+    """-1 where nobody can tell now."""
+    def __init__(
+        self,
+        *,
+        entities: _builtins.int = ...,
+        without_phone: _builtins.int = ...,
+        gone: _builtins.int = ...,
+        written: _builtins.int = ...,
+        unchanged: _builtins.int = ...,
+        refused: _builtins.int = ...,
+        numbers: _builtins.int = ...,
+        bought: _builtins.int = ...,
+        spent: _builtins.str = ...,
+        estimated: _builtins.str = ...,
+        rate: _builtins.float = ...,
+        seconds_left: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bought", b"bought", "entities", b"entities", "estimated", b"estimated", "gone", b"gone", "numbers", b"numbers", "rate", b"rate", "refused", b"refused", "seconds_left", b"seconds_left", "spent", b"spent", "unchanged", b"unchanged", "without_phone", b"without_phone", "written", b"written"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerificationProgress: _TypeAlias = VerificationProgress  # noqa: Y015
+
+@_typing.final
+class Verification(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class OutcomesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class CarriersEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class RegionsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    ID_FIELD_NUMBER: _builtins.int
+    PROVIDER_UID_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REASON_SENTENCE_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    CREATED_AT_MS_FIELD_NUMBER: _builtins.int
+    CONFIRMED_AT_MS_FIELD_NUMBER: _builtins.int
+    ENDED_AT_MS_FIELD_NUMBER: _builtins.int
+    QUOTE_FIELD_NUMBER: _builtins.int
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    OUTCOMES_FIELD_NUMBER: _builtins.int
+    CARRIERS_FIELD_NUMBER: _builtins.int
+    REGIONS_FIELD_NUMBER: _builtins.int
+    SAVES_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    provider_uid: _builtins.str
+    namespace: _builtins.str
+    name: _builtins.str
+    state: Global___VerificationState.ValueType
+    reason: _builtins.str
+    """A fixed word, with PAUSED and FAILED, and its sentence."""
+    reason_sentence: _builtins.str
+    created_at_ms: _builtins.int
+    """Unix milliseconds, 0 for not yet."""
+    confirmed_at_ms: _builtins.int
+    ended_at_ms: _builtins.int
+    saves: _builtins.str
+    """Roubles that a broadcast by SMS costs less without the absent numbers; empty where no price is known."""
+    @_builtins.property
+    def source(self) -> Global___VerificationSource: ...
+    @_builtins.property
+    def quote(self) -> Global___VerificationQuote:
+        """Absent until there is one."""
+
+    @_builtins.property
+    def progress(self) -> Global___VerificationProgress: ...
+    @_builtins.property
+    def outcomes(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Distinct numbers that are done: by reachability (or pending, unanswered, refused), by carrier, by region."""
+
+    @_builtins.property
+    def carriers(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]: ...
+    @_builtins.property
+    def regions(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        provider_uid: _builtins.str = ...,
+        namespace: _builtins.str = ...,
+        name: _builtins.str = ...,
+        state: Global___VerificationState.ValueType = ...,
+        reason: _builtins.str = ...,
+        reason_sentence: _builtins.str = ...,
+        source: Global___VerificationSource | None = ...,
+        created_at_ms: _builtins.int = ...,
+        confirmed_at_ms: _builtins.int = ...,
+        ended_at_ms: _builtins.int = ...,
+        quote: Global___VerificationQuote | None = ...,
+        progress: Global___VerificationProgress | None = ...,
+        outcomes: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        carriers: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        regions: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        saves: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["progress", b"progress", "quote", b"quote", "source", b"source"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["carriers", b"carriers", "confirmed_at_ms", b"confirmed_at_ms", "created_at_ms", b"created_at_ms", "ended_at_ms", b"ended_at_ms", "id", b"id", "name", b"name", "namespace", b"namespace", "outcomes", b"outcomes", "progress", b"progress", "provider_uid", b"provider_uid", "quote", b"quote", "reason", b"reason", "reason_sentence", b"reason_sentence", "regions", b"regions", "saves", b"saves", "source", b"source", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Verification: _TypeAlias = Verification  # noqa: Y015
+
+@_typing.final
+class VerificationHead(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_UID_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    provider_uid: _builtins.str
+    @_builtins.property
+    def source(self) -> Global___VerificationSource: ...
+    def __init__(
+        self,
+        *,
+        provider_uid: _builtins.str = ...,
+        source: Global___VerificationSource | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["provider_uid", b"provider_uid", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerificationHead: _TypeAlias = VerificationHead  # noqa: Y015
+
+@_typing.final
+class VerificationNumbers(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MSISDNS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def msisdns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        msisdns: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["msisdns", b"msisdns"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerificationNumbers: _TypeAlias = VerificationNumbers  # noqa: Y015
+
+@_typing.final
+class StartVerificationRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEAD_FIELD_NUMBER: _builtins.int
+    NUMBERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def head(self) -> Global___VerificationHead: ...
+    @_builtins.property
+    def numbers(self) -> Global___VerificationNumbers:
+        """Of a file, up to 1,000."""
+
+    def __init__(
+        self,
+        *,
+        head: Global___VerificationHead | None = ...,
+        numbers: Global___VerificationNumbers | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["head", b"head", "numbers", b"numbers", "part", b"part"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["head", b"head", "numbers", b"numbers", "part", b"part"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["head", "numbers"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+Global___StartVerificationRequest: _TypeAlias = StartVerificationRequest  # noqa: Y015
+
+@_typing.final
+class StartVerificationResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERIFICATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def verification(self) -> Global___Verification: ...
+    def __init__(
+        self,
+        *,
+        verification: Global___Verification | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["verification", b"verification"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["verification", b"verification"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StartVerificationResponse: _TypeAlias = StartVerificationResponse  # noqa: Y015
+
+@_typing.final
+class ConfirmVerificationRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    PROVIDER_UID_FIELD_NUMBER: _builtins.int
+    ROUBLES_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    provider_uid: _builtins.str
+    roubles: _builtins.str
+    """The quote that was read; another one is not confirmed. Empty: whatever it is."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        provider_uid: _builtins.str = ...,
+        roubles: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "provider_uid", b"provider_uid", "roubles", b"roubles"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConfirmVerificationRequest: _TypeAlias = ConfirmVerificationRequest  # noqa: Y015
+
+@_typing.final
+class ConfirmVerificationResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERIFICATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def verification(self) -> Global___Verification: ...
+    def __init__(
+        self,
+        *,
+        verification: Global___Verification | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["verification", b"verification"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["verification", b"verification"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConfirmVerificationResponse: _TypeAlias = ConfirmVerificationResponse  # noqa: Y015
+
+@_typing.final
+class GetVerificationRequest(_message.Message):
+    """Without a provider_uid all providers are searched."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    PROVIDER_UID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    provider_uid: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        provider_uid: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "provider_uid", b"provider_uid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetVerificationRequest: _TypeAlias = GetVerificationRequest  # noqa: Y015
+
+@_typing.final
+class GetVerificationResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERIFICATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def verification(self) -> Global___Verification: ...
+    def __init__(
+        self,
+        *,
+        verification: Global___Verification | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["verification", b"verification"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["verification", b"verification"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetVerificationResponse: _TypeAlias = GetVerificationResponse  # noqa: Y015
+
+@_typing.final
+class WatchVerificationRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    PROVIDER_UID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    provider_uid: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        provider_uid: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "provider_uid", b"provider_uid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchVerificationRequest: _TypeAlias = WatchVerificationRequest  # noqa: Y015
+
+@_typing.final
+class WatchVerificationResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERIFICATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def verification(self) -> Global___Verification: ...
+    def __init__(
+        self,
+        *,
+        verification: Global___Verification | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["verification", b"verification"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["verification", b"verification"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchVerificationResponse: _TypeAlias = WatchVerificationResponse  # noqa: Y015
+
+@_typing.final
+class CancelVerificationRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    PROVIDER_UID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    provider_uid: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        provider_uid: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "provider_uid", b"provider_uid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelVerificationRequest: _TypeAlias = CancelVerificationRequest  # noqa: Y015
+
+@_typing.final
+class CancelVerificationResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERIFICATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def verification(self) -> Global___Verification: ...
+    def __init__(
+        self,
+        *,
+        verification: Global___Verification | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["verification", b"verification"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["verification", b"verification"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelVerificationResponse: _TypeAlias = CancelVerificationResponse  # noqa: Y015
+
+@_typing.final
+class ResumeVerificationRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    PROVIDER_UID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    provider_uid: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        provider_uid: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "provider_uid", b"provider_uid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeVerificationRequest: _TypeAlias = ResumeVerificationRequest  # noqa: Y015
+
+@_typing.final
+class ResumeVerificationResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERIFICATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def verification(self) -> Global___Verification: ...
+    def __init__(
+        self,
+        *,
+        verification: Global___Verification | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["verification", b"verification"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["verification", b"verification"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeVerificationResponse: _TypeAlias = ResumeVerificationResponse  # noqa: Y015
+
+@_typing.final
+class ListVerificationsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_UID_FIELD_NUMBER: _builtins.int
+    provider_uid: _builtins.str
+    """Empty: of all providers."""
+    def __init__(
+        self,
+        *,
+        provider_uid: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["provider_uid", b"provider_uid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListVerificationsRequest: _TypeAlias = ListVerificationsRequest  # noqa: Y015
+
+@_typing.final
+class ListVerificationsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERIFICATIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def verifications(self) -> _containers.RepeatedCompositeFieldContainer[Global___Verification]:
+        """The newest first, without counts by carrier and region."""
+
+    def __init__(
+        self,
+        *,
+        verifications: _abc.Iterable[Global___Verification] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["verifications", b"verifications"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListVerificationsResponse: _TypeAlias = ListVerificationsResponse  # noqa: Y015

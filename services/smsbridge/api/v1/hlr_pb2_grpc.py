@@ -69,6 +69,41 @@ class HlrServiceStub:
                 request_serializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.EnrichEntityRequest.SerializeToString,
                 response_deserializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.EnrichEntityResponse.FromString,
                 _registered_method=True)
+        self.StartVerification = channel.stream_unary(
+                '/smsbridge.api.v1.HlrService/StartVerification',
+                request_serializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.StartVerificationRequest.SerializeToString,
+                response_deserializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.StartVerificationResponse.FromString,
+                _registered_method=True)
+        self.ConfirmVerification = channel.unary_unary(
+                '/smsbridge.api.v1.HlrService/ConfirmVerification',
+                request_serializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.ConfirmVerificationRequest.SerializeToString,
+                response_deserializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.ConfirmVerificationResponse.FromString,
+                _registered_method=True)
+        self.GetVerification = channel.unary_unary(
+                '/smsbridge.api.v1.HlrService/GetVerification',
+                request_serializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.GetVerificationRequest.SerializeToString,
+                response_deserializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.GetVerificationResponse.FromString,
+                _registered_method=True)
+        self.WatchVerification = channel.unary_stream(
+                '/smsbridge.api.v1.HlrService/WatchVerification',
+                request_serializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.WatchVerificationRequest.SerializeToString,
+                response_deserializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.WatchVerificationResponse.FromString,
+                _registered_method=True)
+        self.CancelVerification = channel.unary_unary(
+                '/smsbridge.api.v1.HlrService/CancelVerification',
+                request_serializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.CancelVerificationRequest.SerializeToString,
+                response_deserializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.CancelVerificationResponse.FromString,
+                _registered_method=True)
+        self.ResumeVerification = channel.unary_unary(
+                '/smsbridge.api.v1.HlrService/ResumeVerification',
+                request_serializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.ResumeVerificationRequest.SerializeToString,
+                response_deserializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.ResumeVerificationResponse.FromString,
+                _registered_method=True)
+        self.ListVerifications = channel.unary_unary(
+                '/smsbridge.api.v1.HlrService/ListVerifications',
+                request_serializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.ListVerificationsRequest.SerializeToString,
+                response_deserializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.ListVerificationsResponse.FromString,
+                _registered_method=True)
 
 
 class HlrServiceServicer:
@@ -126,6 +161,54 @@ class HlrServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StartVerification(self, request_iterator, context):
+        """Takes what is to be verified, and begins to work out a quote. The head comes first, with the source; the
+        numbers of a file follow. It spends nothing before ConfirmVerification, and then its quote alone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ConfirmVerification(self, request, context):
+        """Yes to the quote. A repeat changes nothing. FAILED_PRECONDITION where there is no such quote.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetVerification(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchVerification(self, request, context):
+        """Now, and at each change, until it ends, pauses, or waits for a yes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelVerification(self, request, context):
+        """Ends it; what was found and written stays. A repeat changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeVerification(self, request, context):
+        """Of a paused one: a quote for the rest where it needs one, else another try at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListVerifications(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_HlrServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -163,6 +246,41 @@ def add_HlrServiceServicer_to_server(servicer, server):
                     servicer.EnrichEntity,
                     request_deserializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.EnrichEntityRequest.FromString,
                     response_serializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.EnrichEntityResponse.SerializeToString,
+            ),
+            'StartVerification': grpc.stream_unary_rpc_method_handler(
+                    servicer.StartVerification,
+                    request_deserializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.StartVerificationRequest.FromString,
+                    response_serializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.StartVerificationResponse.SerializeToString,
+            ),
+            'ConfirmVerification': grpc.unary_unary_rpc_method_handler(
+                    servicer.ConfirmVerification,
+                    request_deserializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.ConfirmVerificationRequest.FromString,
+                    response_serializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.ConfirmVerificationResponse.SerializeToString,
+            ),
+            'GetVerification': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetVerification,
+                    request_deserializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.GetVerificationRequest.FromString,
+                    response_serializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.GetVerificationResponse.SerializeToString,
+            ),
+            'WatchVerification': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchVerification,
+                    request_deserializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.WatchVerificationRequest.FromString,
+                    response_serializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.WatchVerificationResponse.SerializeToString,
+            ),
+            'CancelVerification': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelVerification,
+                    request_deserializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.CancelVerificationRequest.FromString,
+                    response_serializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.CancelVerificationResponse.SerializeToString,
+            ),
+            'ResumeVerification': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeVerification,
+                    request_deserializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.ResumeVerificationRequest.FromString,
+                    response_serializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.ResumeVerificationResponse.SerializeToString,
+            ),
+            'ListVerifications': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListVerifications,
+                    request_deserializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.ListVerificationsRequest.FromString,
+                    response_serializer=smsbridge_dot_api_dot_v1_dot_hlr__pb2.ListVerificationsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -354,6 +472,195 @@ class HlrService:
             '/smsbridge.api.v1.HlrService/EnrichEntity',
             smsbridge_dot_api_dot_v1_dot_hlr__pb2.EnrichEntityRequest.SerializeToString,
             smsbridge_dot_api_dot_v1_dot_hlr__pb2.EnrichEntityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartVerification(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/smsbridge.api.v1.HlrService/StartVerification',
+            smsbridge_dot_api_dot_v1_dot_hlr__pb2.StartVerificationRequest.SerializeToString,
+            smsbridge_dot_api_dot_v1_dot_hlr__pb2.StartVerificationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConfirmVerification(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/smsbridge.api.v1.HlrService/ConfirmVerification',
+            smsbridge_dot_api_dot_v1_dot_hlr__pb2.ConfirmVerificationRequest.SerializeToString,
+            smsbridge_dot_api_dot_v1_dot_hlr__pb2.ConfirmVerificationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetVerification(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/smsbridge.api.v1.HlrService/GetVerification',
+            smsbridge_dot_api_dot_v1_dot_hlr__pb2.GetVerificationRequest.SerializeToString,
+            smsbridge_dot_api_dot_v1_dot_hlr__pb2.GetVerificationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchVerification(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/smsbridge.api.v1.HlrService/WatchVerification',
+            smsbridge_dot_api_dot_v1_dot_hlr__pb2.WatchVerificationRequest.SerializeToString,
+            smsbridge_dot_api_dot_v1_dot_hlr__pb2.WatchVerificationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelVerification(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/smsbridge.api.v1.HlrService/CancelVerification',
+            smsbridge_dot_api_dot_v1_dot_hlr__pb2.CancelVerificationRequest.SerializeToString,
+            smsbridge_dot_api_dot_v1_dot_hlr__pb2.CancelVerificationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeVerification(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/smsbridge.api.v1.HlrService/ResumeVerification',
+            smsbridge_dot_api_dot_v1_dot_hlr__pb2.ResumeVerificationRequest.SerializeToString,
+            smsbridge_dot_api_dot_v1_dot_hlr__pb2.ResumeVerificationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListVerifications(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/smsbridge.api.v1.HlrService/ListVerifications',
+            smsbridge_dot_api_dot_v1_dot_hlr__pb2.ListVerificationsRequest.SerializeToString,
+            smsbridge_dot_api_dot_v1_dot_hlr__pb2.ListVerificationsResponse.FromString,
             options,
             channel_credentials,
             insecure,

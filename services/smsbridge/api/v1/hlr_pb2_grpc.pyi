@@ -51,6 +51,20 @@ class HlrServiceStub:
     """Takes errands of any providers; answers each by itself. What is answered TAKEN or DUPLICATE is on disk.
     UNAVAILABLE where the store is away: nothing is known to be kept, and a repeat is harmless.
     """
+    StartVerification: _grpc.StreamUnaryMultiCallable[_hlr_pb2.StartVerificationRequest, _hlr_pb2.StartVerificationResponse]
+    """Takes what is to be verified, and begins to work out a quote. The head comes first, with the source; the
+    numbers of a file follow. It spends nothing before ConfirmVerification, and then its quote alone.
+    """
+    ConfirmVerification: _grpc.UnaryUnaryMultiCallable[_hlr_pb2.ConfirmVerificationRequest, _hlr_pb2.ConfirmVerificationResponse]
+    """Yes to the quote. A repeat changes nothing. FAILED_PRECONDITION where there is no such quote."""
+    GetVerification: _grpc.UnaryUnaryMultiCallable[_hlr_pb2.GetVerificationRequest, _hlr_pb2.GetVerificationResponse]
+    WatchVerification: _grpc.UnaryStreamMultiCallable[_hlr_pb2.WatchVerificationRequest, _hlr_pb2.WatchVerificationResponse]
+    """Now, and at each change, until it ends, pauses, or waits for a yes."""
+    CancelVerification: _grpc.UnaryUnaryMultiCallable[_hlr_pb2.CancelVerificationRequest, _hlr_pb2.CancelVerificationResponse]
+    """Ends it; what was found and written stays. A repeat changes nothing."""
+    ResumeVerification: _grpc.UnaryUnaryMultiCallable[_hlr_pb2.ResumeVerificationRequest, _hlr_pb2.ResumeVerificationResponse]
+    """Of a paused one: a quote for the rest where it needs one, else another try at once."""
+    ListVerifications: _grpc.UnaryUnaryMultiCallable[_hlr_pb2.ListVerificationsRequest, _hlr_pb2.ListVerificationsResponse]
 
 @_typing.type_check_only
 class HlrServiceAsyncStub(HlrServiceStub):
@@ -75,6 +89,20 @@ class HlrServiceAsyncStub(HlrServiceStub):
     """Takes errands of any providers; answers each by itself. What is answered TAKEN or DUPLICATE is on disk.
     UNAVAILABLE where the store is away: nothing is known to be kept, and a repeat is harmless.
     """
+    StartVerification: _aio.StreamUnaryMultiCallable[_hlr_pb2.StartVerificationRequest, _hlr_pb2.StartVerificationResponse]  # type: ignore[assignment]
+    """Takes what is to be verified, and begins to work out a quote. The head comes first, with the source; the
+    numbers of a file follow. It spends nothing before ConfirmVerification, and then its quote alone.
+    """
+    ConfirmVerification: _aio.UnaryUnaryMultiCallable[_hlr_pb2.ConfirmVerificationRequest, _hlr_pb2.ConfirmVerificationResponse]  # type: ignore[assignment]
+    """Yes to the quote. A repeat changes nothing. FAILED_PRECONDITION where there is no such quote."""
+    GetVerification: _aio.UnaryUnaryMultiCallable[_hlr_pb2.GetVerificationRequest, _hlr_pb2.GetVerificationResponse]  # type: ignore[assignment]
+    WatchVerification: _aio.UnaryStreamMultiCallable[_hlr_pb2.WatchVerificationRequest, _hlr_pb2.WatchVerificationResponse]  # type: ignore[assignment]
+    """Now, and at each change, until it ends, pauses, or waits for a yes."""
+    CancelVerification: _aio.UnaryUnaryMultiCallable[_hlr_pb2.CancelVerificationRequest, _hlr_pb2.CancelVerificationResponse]  # type: ignore[assignment]
+    """Ends it; what was found and written stays. A repeat changes nothing."""
+    ResumeVerification: _aio.UnaryUnaryMultiCallable[_hlr_pb2.ResumeVerificationRequest, _hlr_pb2.ResumeVerificationResponse]  # type: ignore[assignment]
+    """Of a paused one: a quote for the rest where it needs one, else another try at once."""
+    ListVerifications: _aio.UnaryUnaryMultiCallable[_hlr_pb2.ListVerificationsRequest, _hlr_pb2.ListVerificationsResponse]  # type: ignore[assignment]
 
 class HlrServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -138,5 +166,61 @@ class HlrServiceServicer(metaclass=_abc_1.ABCMeta):
         """Takes errands of any providers; answers each by itself. What is answered TAKEN or DUPLICATE is on disk.
         UNAVAILABLE where the store is away: nothing is known to be kept, and a repeat is harmless.
         """
+
+    @_abc_1.abstractmethod
+    def StartVerification(
+        self,
+        request_iterator: _MaybeAsyncIterator[_hlr_pb2.StartVerificationRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_hlr_pb2.StartVerificationResponse, _abc.Awaitable[_hlr_pb2.StartVerificationResponse]]:
+        """Takes what is to be verified, and begins to work out a quote. The head comes first, with the source; the
+        numbers of a file follow. It spends nothing before ConfirmVerification, and then its quote alone.
+        """
+
+    @_abc_1.abstractmethod
+    def ConfirmVerification(
+        self,
+        request: _hlr_pb2.ConfirmVerificationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_hlr_pb2.ConfirmVerificationResponse, _abc.Awaitable[_hlr_pb2.ConfirmVerificationResponse]]:
+        """Yes to the quote. A repeat changes nothing. FAILED_PRECONDITION where there is no such quote."""
+
+    @_abc_1.abstractmethod
+    def GetVerification(
+        self,
+        request: _hlr_pb2.GetVerificationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_hlr_pb2.GetVerificationResponse, _abc.Awaitable[_hlr_pb2.GetVerificationResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def WatchVerification(
+        self,
+        request: _hlr_pb2.WatchVerificationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_hlr_pb2.WatchVerificationResponse], _abc.AsyncIterator[_hlr_pb2.WatchVerificationResponse]]:
+        """Now, and at each change, until it ends, pauses, or waits for a yes."""
+
+    @_abc_1.abstractmethod
+    def CancelVerification(
+        self,
+        request: _hlr_pb2.CancelVerificationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_hlr_pb2.CancelVerificationResponse, _abc.Awaitable[_hlr_pb2.CancelVerificationResponse]]:
+        """Ends it; what was found and written stays. A repeat changes nothing."""
+
+    @_abc_1.abstractmethod
+    def ResumeVerification(
+        self,
+        request: _hlr_pb2.ResumeVerificationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_hlr_pb2.ResumeVerificationResponse, _abc.Awaitable[_hlr_pb2.ResumeVerificationResponse]]:
+        """Of a paused one: a quote for the rest where it needs one, else another try at once."""
+
+    @_abc_1.abstractmethod
+    def ListVerifications(
+        self,
+        request: _hlr_pb2.ListVerificationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_hlr_pb2.ListVerificationsResponse, _abc.Awaitable[_hlr_pb2.ListVerificationsResponse]]: ...
 
 def add_HlrServiceServicer_to_server(servicer: HlrServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

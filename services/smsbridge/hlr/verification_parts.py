@@ -1,0 +1,78 @@
+"""Ties together what is asked of verifications and what works at them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from smsbridge.hlr.channels import Channels
+from smsbridge.hlr.entities import Crms
+from smsbridge.hlr.lookups import LookupService
+from smsbridge.hlr.metrics import HlrMetrics
+from smsbridge.hlr.patience import Patience
+from smsbridge.hlr.prices import Prices
+from smsbridge.hlr.settings import HlrSettings
+from smsbridge.hlr.updates import Updates
+from smsbridge.hlr.verification_quote import Quoting
+from smsbridge.hlr.verification_run import Tools
+from smsbridge.hlr.verification_work import VerificationWork
+from smsbridge.hlr.verifications import VerificationService
+from smsbridge.provisioning import sections
+from smsbridge.store.account import Accounts
+from smsbridge.store.care import Care
+from smsbridge.store.connection import Store
+from smsbridge.store.keyring import Keyring
+from smsbridge.store.lookups import Lookups
+from smsbridge.store.verifications import Verifications
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationParts:
+    service: VerificationService
+    work: VerificationWork
+
+
+def make(
+    settings: HlrSettings,
+    *,
+    store: Store,
+    keyring: Keyring,
+    registry: sections.Entries,
+    crms: Crms,
+    channels: Channels,
+    updates: Updates,
+    lookups: LookupService,
+    spending: Lookups,
+    prices: Prices,
+    accounts: Accounts,
+    care: Care,
+    metrics: HlrMetrics,
+    wake: Callable[[], None],
+) -> VerificationParts:
+    own = settings.verification
+    verifications = Verifications(
+        store, keyring, kept_days=own.kept_days, unconfirmed_days=own.unconfirmed_days
+    )
+    patience = Patience(own.retry_seconds, own.retry_most_seconds)
+    tools = Tools(
+        own,
+        verifications=verifications,
+        lookups=lookups,
+        care=care,
+        metrics=metrics,
+        patience=patience,
+        channels=channels,
+        updates=updates,
+    )
+    work = VerificationWork(
+        tools,
+        entries=registry,
+        crms=crms,
+        quoting=Quoting(verifications, lookups, prices, accounts, care, patience),
+        spending=spending,
+        default_region=settings.default_region,
+        unknown_kept_seconds=settings.unknown_kept_seconds,
+    )
+    work.on_free = wake
+    service = VerificationService(
+        own, verifications=verifications, spending=spending, entries=registry, wake=wake
+    )
+    return VerificationParts(service, work)
