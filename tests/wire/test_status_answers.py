@@ -60,7 +60,8 @@ async def register(sandbox: Sandbox) -> None:
     async with transport.Transport() as http:
         caller = client.Bitrix24Client(http, limiter.LocalLimiter(), client.ClientSettings(sandbox=True))
         api = client.PortalApi(caller, "m", client.FixedToken(client.Token(token, 0, endpoint)))
-        await bizproc.register(api, StepKind.ROBOT, spec)
+        adding = bizproc.add_command(StepKind.ROBOT, spec)
+        await api.call(adding.method, adding.params, priority=limiter.Priority.TOKENS)
     for portal in sandbox.portals.by_domain.values():
         portal.seen.methods.clear()
 
