@@ -12,7 +12,7 @@ import structlog
 from pydantic import BaseModel
 from rich.console import Console
 
-from bench import accept, reconciling, report, sending, sizes, tables, writing
+from bench import accept, numbers, reconciling, report, sending, sizes, tables, writing
 
 _REPORT = Path("bench-report.json")
 _Measure = Callable[[Path, sizes.Sizes], Awaitable[BaseModel]]
@@ -20,6 +20,7 @@ _PARTS: dict[str, _Measure] = {
     "accept": accept.measure,
     "sending": sending.measure,
     "writing": writing.measure,
+    "numbers": numbers.measure,
     "operator": reconciling.measure,
 }
 

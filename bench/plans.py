@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from smsbridge.sandbox import server
+from smsbridge.sandbox.settings import Profile
 
 DOMAIN = "example.bitrix24.ru"
 NAMESPACE = "bench"
@@ -20,6 +21,7 @@ class Plan:
     name: str
     login: str = "plain"
     paused: bool = False
+    profile: Profile = Profile.GUIDE
     batching: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -53,7 +55,11 @@ def _provider(plan: Plan, *, sandbox: server.Sandbox, public_url: str) -> dict[s
             "endpoint": sandbox.portal_url(DOMAIN),
             "oauthEndpoint": sandbox.oauth_url,
         },
-        "smsc": {"accountSecretRef": {"name": f"account-{plan.login}"}, "baseUrl": sandbox.smsc_url},
+        "smsc": {
+            "accountSecretRef": {"name": f"account-{plan.login}"},
+            "api": plan.profile.value,
+            "baseUrl": sandbox.smsc_url,
+        },
         "batching": plan.batching,
     }
     return {

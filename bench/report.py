@@ -114,6 +114,21 @@ class WritingReport(BaseModel):
     calls: int
 
 
+class NumbersReport(BaseModel):
+    """Profile http. `bought_again`: look-ups that SMSC made for what was known already: 0, or a fault."""
+
+    cached_lookups_per_second: float  # numbers, through gRPC
+    bought_again: int
+    contacts: int
+    contacts_per_second: float  # verified, with a portal without limits
+    look_ups: int
+    governed_contacts: int
+    governed_per_second: float
+    portal_allowed_per_second: float
+    portal_share: float  # requests that were made, of those that the portal's rate allows
+    portal_503: int
+
+
 class OperatorReport(BaseModel):
     """From an applied resource to Ready. `why_not`: why there is no figure; empty where there is."""
 
@@ -138,6 +153,7 @@ class Report(BaseModel):
     accept: AcceptReport | None = None
     sending: SendingReport | None = None
     writing: WritingReport | None = None
+    numbers: NumbersReport | None = None
     operator: OperatorReport | None = None
 
     @property

@@ -1,4 +1,4 @@
-"""How much of everything: enough for steady figures, and under four minutes in all."""
+"""How much of everything: enough for steady figures, and under six minutes in all."""
 
 from dataclasses import dataclass
 
@@ -19,6 +19,9 @@ class Sizes:
     gain: int = 1_000
     writing: int = 2_000
     portal_window_seconds: float = 25.0
+    contacts: int = 10_000
+    contacts_governed: int = 10_000
+    lookup_calls: int = 25
     resources_alone: int = 5
     resources_together: int = 50
 
@@ -37,6 +40,9 @@ QUICK = Sizes(
     gain=300,
     writing=500,
     portal_window_seconds=5.0,
+    contacts=500,
+    contacts_governed=500,
+    lookup_calls=3,
     resources_alone=1,
     resources_together=5,
 )

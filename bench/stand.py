@@ -224,18 +224,25 @@ async def running(
     *providers: Plan,
     config: dict[str, Any] | None = None,
     portal_limited: bool = True,
+    leak_per_second: float | None = None,
     latency_ms: dict[str, float] | None = None,
 ) -> AsyncIterator[Stand]:
-    """`latency_ms`: of each account of SMSC that is not quick."""
+    """`leak_per_second`: requests that the portal allows, instead of the usual 2. `latency_ms`: of each
+    account of SMSC that is not quick.
+    """
     slow = latency_ms or {}
-    logins = sorted({plan.login for plan in providers})
+    profiles = {plan.login: plan.profile for plan in providers}
     settings = SandboxSettings(
         accounts=[
-            AccountSettings(login=login, password=plans.PASSWORD, latency_ms=slow.get(login, 0.0))
-            for login in logins
+            AccountSettings(
+                login=login, password=plans.PASSWORD, profile=profile, latency_ms=slow.get(login, 0.0)
+            )
+            for login, profile in sorted(profiles.items())
         ]
     )
     settings.portals[0].requests.enabled = portal_limited
+    if leak_per_second is not None:
+        settings.portals[0].requests.leak_per_second = leak_per_second
     await asyncio.to_thread(directory.mkdir, parents=True)
     async with server.Sandbox.running(settings) as sandbox:
         stand = Stand(directory, sandbox, providers, config or {})

@@ -3,7 +3,16 @@
 from rich.console import Console
 from rich.table import Table
 
-from bench.report import AcceptReport, OperatorReport, Rate, Report, SendingReport, Spread, WritingReport
+from bench.report import (
+    AcceptReport,
+    NumbersReport,
+    OperatorReport,
+    Rate,
+    Report,
+    SendingReport,
+    Spread,
+    WritingReport,
+)
 
 Rows = list[tuple[str, str]]
 
@@ -32,6 +41,8 @@ def _rows(report: Report) -> Rows:
         rows += _sending(report.sending, share=report.sending_share)
     if report.writing is not None:
         rows += _writing(report.writing)
+    if report.numbers is not None:
+        rows += _numbers(report.numbers)
     if report.operator is not None:
         rows += _operator(report.operator)
     books = [part.books for part in (report.accept, report.sending) if part is not None]
@@ -88,6 +99,22 @@ def _sending(sending: SendingReport, *, share: float | None) -> Rows:
 def _writing(writing: WritingReport) -> Rows:
     words = f"{writing.updates_per_second:.0f}/s, of {writing.updates} in {writing.calls} calls"
     return [("portal updates, no limits", words)]
+
+
+def _numbers(numbers: NumbersReport) -> Rows:
+    again = f"{numbers.look_ups} look-ups, {numbers.bought_again} of them a second time"
+    share = f"{numbers.portal_share:.2f} of {numbers.portal_allowed_per_second:.0f} requests/s"
+    return [
+        ("cached look-ups through gRPC", f"{numbers.cached_lookups_per_second:.0f} numbers/s"),
+        (
+            f"contacts verified, no limits, of {numbers.contacts}",
+            f"{numbers.contacts_per_second:.0f}/s; {again}",
+        ),
+        (
+            f"contacts verified, limited portal, of {numbers.governed_contacts}",
+            f"{numbers.governed_per_second:.0f}/s; {share}, {numbers.portal_503} x 503",
+        ),
+    ]
 
 
 def _operator(operator: OperatorReport) -> Rows:

@@ -22,7 +22,7 @@ import aiohttp
 import psutil
 import yaml
 
-from smsbridge.core.message import Route
+from smsbridge.core.message import Channel, Route
 from smsbridge.rpc import clients
 from smsbridge.runtime import addresses, rpc, rundir
 from smsbridge.sandbox import orders, reports, server
@@ -79,6 +79,7 @@ SHORT: dict[str, Any] = {
         }
     },
     "portal": {"requests_per_second": 20.0},
+    "hlr": {"errand_lease_seconds": 8.0, "errand_idle_seconds": 0.5, "hand_rest_seconds": 1.0},
     "gateway": {"leave_seconds": 0.2},
     "supervisor": {"restart_first_seconds": 0.1},
 }
@@ -325,6 +326,16 @@ class Stack:
         found = rundir.read(self.data)
         assert found is not None
         return found.processes[role].rpc
+
+    async def preferences(self, phones: list[str]) -> dict[str, Channel]:
+        """Of the stack's first provider."""
+        channel = rpc.channel(self.rpc_address("hlr"))
+        try:
+            client = clients.HlrClient(channel)
+            uids = {one.name: one.provider_uid for one in await client.budgets()}
+            return await client.get_preferences(uids[self.plans[0].name], phones)
+        finally:
+            await channel.close(None)
 
     async def unaccounted(self) -> dict[str, Any]:
         """The ledger over all providers."""

@@ -2,11 +2,13 @@
 
 from collections import Counter
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from smsbridge.api.v1 import status_pb2
 from smsbridge.demo import orders, report
+from smsbridge.demo.numbers import NumbersReport
 from smsbridge.provisioning import manifests
 from smsbridge.sandbox import reports
 
@@ -26,15 +28,24 @@ def row(phone: str, status: str) -> reports.RowReport:
 
 
 def built(
-    *, accepted: int = 2, unaccounted: int = 0, second: str = "undelivered", twice: int = 0
+    *,
+    accepted: int = 2,
+    unaccounted: int = 0,
+    second: str = "undelivered",
+    twice: int = 0,
+    numbers: NumbersReport | None = None,
+    **books: Any,
 ) -> report.Report:
     ledger = status_pb2.Ledger(
         accepted=accepted, unaccounted=unaccounted, final={"delivered": 1, "undelivered": 1}
     )
+    given: dict[str, Any] = {
+        "expected": [("+1", "delivered"), ("+2", "undelivered")],
+        "rows": [row("+1", "delivered"), row("+2", second)],
+        "ledger": status_pb2.GetLedgerResponse(ledgers=[ledger], unaccounted=unaccounted),
+    }
     return report.build(
-        expected={"+1": "delivered", "+2": "undelivered"},
-        rows=[row("+1", "delivered"), row("+2", second)],
-        ledger=status_pb2.GetLedgerResponse(ledgers=[ledger], unaccounted=unaccounted),
+        **(given | books),
         smsc=[
             reports.Ledger.model_construct(
                 sent_twice=twice,
@@ -47,6 +58,7 @@ def built(
         handovers=reports.HandoverReport.model_construct(max_ms=12.0),
         metrics=METRICS,
         reasons=Counter({"NotDelivered": 1}),
+        numbers=numbers,
         seconds=7.0,
     )
 
@@ -77,6 +89,41 @@ def test_what_was_sent_twice_is_not_good_either() -> None:
     made = built(twice=1)
     assert made.unaccounted == 0
     assert not made.good
+
+
+def all_well(**changes: object) -> NumbersReport:
+    figures = {
+        "contacts": 3, "contacts_wrong": 0, "look_ups": 5, "looked_up_again": 0, "spent_roubles": "1.50",
+        "saves_roubles": "4.00", "lead_operator": "MTS", "robot_answer": "active", "learnt": 2,
+        "viber_skipped": 2, "letters": 2,
+    }  # fmt: skip
+    return NumbersReport.model_validate(figures | changes)
+
+
+def test_numbers_that_are_all_well_are_good() -> None:
+    assert built(numbers=all_well()).good
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"contacts_wrong": 1},
+        {"looked_up_again": 1},
+        {"lead_operator": ""},
+        {"robot_answer": "unknown"},
+        {"learnt": 1},
+        {"viber_skipped": 1},
+    ],
+)
+def test_one_thing_wrong_with_numbers_is_not_good(change: dict[str, object]) -> None:
+    assert not built(numbers=all_well(**change)).good
+
+
+def test_a_letter_that_was_sent_twice_to_the_same_number_is_two_messages() -> None:
+    ledger = status_pb2.Ledger(accepted=2, final={"delivered": 2})
+    books = {"expected": [("+1", "delivered")] * 2, "ledger": status_pb2.GetLedgerResponse(ledgers=[ledger])}
+    assert built(**books, rows=[row("+1", "delivered")]).portal_differs == 1
+    assert built(**books, rows=[row("+1", "delivered")] * 2).good
 
 
 def test_the_letter_has_as_many_different_numbers_as_were_asked_for() -> None:

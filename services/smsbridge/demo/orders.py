@@ -14,6 +14,12 @@ CLIENT_ID = "local.5f3c1a.00000001"
 BROADCAST_TEXT = "Распродажа до воскресенья: скидка 20 % на всё."
 _WAIT_SECONDS = 3
 
+# What is done with numbers before anything else: nobody waits for their statuses at the portal then.
+BASE_CONTACTS = 1_000
+LEAD_PHONE, ROBOT_PHONE = "+79162000101", "+79162000202"
+NOT_ON_VIBER = tuple(f"+79163{number:04d}{ending}" for number in range(20) for ending in range(80, 85))
+CASCADE_TEXTS = ("Мы переехали: ждём вас на Садовой.", "Садовая, 5: сегодня до полуночи.")
+
 # Endings that make SMSC refuse the whole request (94 to 96) belong into tests of splitting, and one that is
 # never reported (91) would keep its message "sent" for days.
 _LEFT_OUT = frozenset({91, 94, 95, 96})
@@ -27,6 +33,7 @@ class ProviderPlan:
     login: str
     password: str
     routing: str
+    enrich_leads: str = "never"
 
 
 PROVIDERS = (
@@ -37,6 +44,7 @@ PROVIDERS = (
         login="guide",
         password="secret-guide",  # noqa: S106 - the sandbox's own
         routing="{channel: sms, rules: [{name: vouchers, when: {textMatches: '^Ваучер'}, channel: viber}]}",
+        enrich_leads="calls",
     ),
     ProviderPlan(
         name="cascade",
@@ -122,14 +130,22 @@ SINGLES = (
 )
 
 
+VERIFIES = f"{NAMESPACE}/{PROVIDERS[1].name}"  # whose account takes a hundred look-ups in one request
+
+
 def broadcast_phones(count: int) -> list[str]:
-    return list(itertools.islice(_phones(), count))
+    return list(itertools.islice(_phones("+7999"), count))
 
 
-def _phones() -> Iterator[str]:
+def base_phones() -> list[str]:
+    """One for each contact of the base; some of them do not exist."""
+    return list(itertools.islice(_phones("+7996"), BASE_CONTACTS))
+
+
+def _phones(prefix: str) -> Iterator[str]:
     for number in itertools.count():
         if number % 100 not in _LEFT_OUT:
-            yield f"+7999{number:07d}"
+            yield f"{prefix}{number:07d}"
 
 
 def manifests(*, public_url: str, sandbox_url: str) -> str:
@@ -176,7 +192,8 @@ spec:
     accountSecretRef: {{name: {plan.name}-account}}
     api: {plan.profile.value}
     baseUrl: {sandbox_url}/smsc
-    prices: {{sms: "4.00", viber: "2.30"}}
+    prices: {{sms: "4.00", viber: "2.30", hlr: "0.50"}}
   routing: {plan.routing}
+  crm: {{enrichLeads: {plan.enrich_leads}}}
   sandbox: true
 """

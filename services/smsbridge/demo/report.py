@@ -5,7 +5,7 @@ state, or shown in the portal otherwise than its number must end.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from rich.table import Table
 
 from smsbridge.api.v1 import status_pb2
+from smsbridge.demo.numbers import NumbersReport
 from smsbridge.sandbox import reports
 
 
@@ -36,11 +37,13 @@ class Report(BaseModel):
     portal_requests: int
     bill_roubles: Decimal
     slowest_answer_ms: float
+    numbers: NumbersReport | None = Field(description="what was done with numbers; null where it was not")
     seconds: float
 
     @property
     def good(self) -> bool:
-        return self.unaccounted == 0 and self.sent_twice == 0
+        numbers = self.numbers is None or self.numbers.good
+        return self.unaccounted == 0 and self.sent_twice == 0 and numbers
 
     def table(self) -> Table:
         table = Table("What", "How many", title="smsbridge demo")
@@ -59,19 +62,35 @@ class Report(BaseModel):
         rows += [(f"delivered by {name}", _count(count)) for name, count in self.delivered_by_channel.items()]
         rows += [(f"failed: {reason}", _count(count)) for reason, count in self.failed_by_reason.items()]
         rows += [(f"in the portal: {status}", _count(n)) for status, n in self.portal_statuses.items()]
+        if self.numbers is not None:
+            rows += self._of_numbers(self.numbers)
         rows += [
             ("requests to the portal", _count(self.portal_requests)),
-            ("bill", f"{self.bill_roubles:,.2f} RUB".replace(",", " ")),
+            ("bill", _roubles(self.bill_roubles)),
             ("seconds", f"{self.seconds:.0f}"),
             ("sent twice", _count(self.sent_twice)),
             ("unaccounted", _count(self.unaccounted)),
         ]
         return rows
 
+    def _of_numbers(self, numbers: NumbersReport) -> list[tuple[str, str]]:
+        return [
+            ("contacts verified", _count(numbers.contacts)),
+            ("  show something wrong", _count(numbers.contacts_wrong)),
+            ("  look-ups cost", _roubles(numbers.spent_roubles)),
+            ("  a letter to them costs less", _roubles(numbers.saves_roubles)),
+            ("look-ups at SMSC, all", _count(numbers.look_ups)),
+            ("  of numbers looked up before", _count(numbers.looked_up_again)),
+            ("a call's lead shows", numbers.lead_operator),
+            ("a robot was answered", numbers.robot_answer),
+            (f"not on Viber: of {numbers.letters}, learnt", _count(numbers.learnt)),
+            ("  next letter by SMS at once", _count(numbers.viber_skipped)),
+        ]
+
 
 def build(
     *,
-    expected: Mapping[str, str],
+    expected: Sequence[tuple[str, str]],
     rows: Sequence[reports.RowReport],
     ledger: status_pb2.GetLedgerResponse,
     smsc: Sequence[reports.Ledger],
@@ -79,16 +98,17 @@ def build(
     handovers: reports.HandoverReport,
     metrics: str,
     reasons: Counter[str],
+    numbers: NumbersReport | None,
     seconds: float,
 ) -> Report:
-    """`expected`: the portal status by phone, and the phones are all that was posted."""
+    """`expected`: phone and portal status of all that was posted."""
     accepted = sum(one.accepted for one in ledger.ledgers)
     by_state: Counter[str] = Counter()
     for one in ledger.ledgers:
         by_state.update(dict(one.final))
     under_way = sum(one.held + one.waiting + one.sending + one.sent for one in ledger.ledgers)
-    shown = {row.phone: row.status for row in rows}
-    differs = sum(shown.get(phone) != status for phone, status in expected.items())
+    shown = Counter((row.phone, row.status) for row in rows)
+    differs = (Counter(expected) - shown).total()
     not_accepted = max(0, len(expected) - accepted)
     return Report(
         unaccounted=max(
@@ -106,10 +126,11 @@ def build(
         largest_request=max((size for one in smsc for size in one.by_numbers_per_request), default=0),
         delivered_by_channel=delivered_by_channel(metrics),
         failed_by_reason=dict(reasons.most_common()),
-        portal_statuses=dict(Counter(shown.values()).most_common()),
+        portal_statuses=dict(Counter(row.status for row in rows).most_common()),
         portal_requests=traffic.requests,
         bill_roubles=sum((one.charged for one in smsc), Decimal(0)),
         slowest_answer_ms=handovers.max_ms,
+        numbers=numbers,
         seconds=round(seconds, 1),
     )
 
@@ -126,3 +147,7 @@ def delivered_by_channel(metrics: str) -> dict[str, int]:
 
 def _count(number: int) -> str:
     return f"{number:,}".replace(",", " ")
+
+
+def _roubles(amount: Decimal) -> str:
+    return f"{amount:,.2f} RUB".replace(",", " ")

@@ -22,6 +22,8 @@ _START_SECONDS = 60.0
 _STOP_SECONDS = 40.0
 _LOG_LINES = 15
 
+Read = Callable[[], Awaitable[Any]]
+
 
 class DemoFailed(errors.SmsbridgeError):
     """The demo could not do a step."""
@@ -52,8 +54,8 @@ class Stack:
 
     async def provider(self, name: str) -> dict[str, Any]:
         """What `provider show` says; empty until the provisioner has taken the manifest."""
-        code, output = await _output("provider", "show", name, "--data", str(self.data), "--output", "json")
-        return dict(json.loads(output)) if code == 0 else {}
+        code, shown = await output("provider", "show", name, "--data", str(self.data), "--output", "json")
+        return dict(json.loads(shown)) if code == 0 else {}
 
 
 @contextlib.asynccontextmanager
@@ -76,9 +78,7 @@ async def running(directory: Path) -> AsyncIterator[Stack]:
         yield stack
 
 
-async def until(
-    read: Callable[[], Awaitable[Any]], *, what: str, directory: Path, seconds: float = _START_SECONDS
-) -> Any:
+async def until(read: Read, *, what: str, directory: Path, seconds: float = _START_SECONDS) -> Any:
     """Asks until the answer is true. Raises DemoFailed after so long."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
@@ -114,7 +114,8 @@ async def _process(directory: Path, name: str, *arguments: str) -> AsyncIterator
             await process.wait()
 
 
-async def _output(*arguments: str) -> tuple[int, str]:
+async def output(*arguments: str) -> tuple[int, str]:
+    """Of a command, as a user gives it: its exit code and what it prints."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -123,8 +124,8 @@ async def _output(*arguments: str) -> tuple[int, str]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
     )
-    output, _ = await process.communicate()
-    return process.returncode or 0, output.decode()
+    printed, _ = await process.communicate()
+    return process.returncode or 0, printed.decode()
 
 
 async def _answers(url: str) -> bool:

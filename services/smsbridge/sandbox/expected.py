@@ -28,6 +28,11 @@ def portal_status(phone: str, *, route: Route, profile: Profile) -> PortalStatus
     return by_sms
 
 
+def reachability(phone: str) -> str:
+    """What a look-up tells of a number that has one; one ending in 91 never has."""
+    return {Behaviour.ABSENT: "absent", Behaviour.OFF: "unavailable"}.get(behaviour(phone), "active")
+
+
 def _read(steps: tuple[Step, ...], *, arrived: set[int]) -> PortalStatus:
     statuses = [step.status for step in steps if step.status is not None]
     if not arrived.isdisjoint(statuses):
