@@ -16,6 +16,16 @@ smsbridge_cascade_legs_total{namespace,provider}         further legs handed to 
 smsbridge_portal_updates_total{namespace,provider,result}
                                   written | not_found | later | unanswered | dropped | stale
 smsbridge_portal_calls_total{result}          ok | or the error's code
+smsbridge_cascade_fallbacks_total{namespace,provider}    SMSC's own cascade went on to SMS
+smsbridge_duplicates_total{namespace,provider}           messages that were known already, as the store counts
+smsbridge_time_to_smsc_seconds{namespace,provider,lane}          histograms of the store: see `ages`
+smsbridge_time_to_delivered_seconds{namespace,provider,channel}
+smsbridge_time_to_portal_seconds{namespace,provider,lane}
+smsbridge_portal_delay_seconds{namespace,provider}
+smsbridge_portal_operating_used_ratio{namespace,provider}        see `portal_figures`
+smsbridge_portal_operating_cost_seconds{namespace,provider}
+smsbridge_portal_requests_used_ratio{namespace,provider}
+smsbridge_binding_limit{namespace,provider,limit}        1 for what holds writing back now
 smsbridge_status_loop_errors_total{loop}
 """
 
@@ -26,8 +36,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from smsbridge.core.provider import Provider
+from smsbridge.runtime.binding import Binding
+from smsbridge.status.ages import Ages
 from smsbridge.store.delivery import LedgerView
 
+PORTAL_OPERATING, PORTAL_REQUESTS = "portal_operating", "portal_requests"
 _PROVIDER = ("namespace", "provider")
 
 
@@ -78,8 +91,23 @@ class StatusMetrics:
         self.loop_errors = Counter(
             "smsbridge_status_loop_errors", "Background steps that failed.", ["loop"], registry=registry
         )
+        self.fell_back = Counter(
+            "smsbridge_cascade_fallbacks",
+            "Messages for which SMSC said that it had gone on from Viber to SMS.",
+            _PROVIDER,
+            registry=registry,
+        )
+        self.binding = Binding((PORTAL_OPERATING, PORTAL_REQUESTS), registry=registry)
         self.ledgers = Ledgers()
         registry.register(self.ledgers)
+        self.ages = Ages()
+        registry.register(self.ages)
+
+    def show(self, ledgers: Mapping[str, tuple[Provider, LedgerView]]) -> None:
+        """What the store counts, by provider uid; the whole picture."""
+        self.ledgers.update(ledgers)
+        self.ages.update(ledgers)
+        self.binding.keep((provider.namespace, provider.name) for provider, _ in ledgers.values())
 
 
 class Ledgers(Collector):
@@ -105,6 +133,12 @@ class Ledgers(Collector):
             "How often a final state was reached, by the channel that did it.",
             labels=[*_PROVIDER, "channel", "state"],
         )
+        duplicates = CounterMetricFamily(
+            "smsbridge_duplicates",
+            "Messages that came once more and were not taken again.",
+            labels=_PROVIDER,
+        )
+        repeated: dict[tuple[str, str], int] = {}
         totals: dict[tuple[str, str, str, str], int] = {}
         gauges = {
             "smsbridge_messages_unaccounted": "Accepted messages less all that are somewhere: 0, or a bug.",
@@ -116,6 +150,7 @@ class Ledgers(Collector):
         figures: dict[tuple[str, str], list[float]] = {}
         for provider, view in read.values():
             place = (provider.namespace, provider.name)
+            repeated[place] = repeated.get(place, 0) + view.duplicates
             for name, count in view.done.items():
                 channel, _, state = name.partition("|")
                 key = (*place, channel, state)
@@ -134,4 +169,6 @@ class Ledgers(Collector):
         for place, values in figures.items():
             for family, value in zip(families.values(), values, strict=True):
                 family.add_metric(place, value)
-        return [final, *families.values()]
+        for place, total in repeated.items():
+            duplicates.add_metric(place, total)
+        return [final, duplicates, *families.values()]

@@ -21,7 +21,7 @@ from smsbridge.core.installation import Installation
 from smsbridge.core.provider import Provider
 from smsbridge.runtime import tasks
 from smsbridge.status.flight import Cargo, Flight, Landing
-from smsbridge.status.metrics import StatusMetrics
+from smsbridge.status.metrics import PORTAL_OPERATING, PORTAL_REQUESTS, StatusMetrics
 from smsbridge.status.ports import Providers
 from smsbridge.status.settings import StatusSettings
 from smsbridge.store.portal_limiter import PortalLimiter
@@ -122,6 +122,10 @@ class Writer:
             commands=min(count, batch.MAX_COMMANDS),
         )
         if turn.wait_seconds > 0:
+            limit = PORTAL_OPERATING if turn.why.startswith("operating") else PORTAL_REQUESTS
+            for provider, state in due:
+                if state.count:
+                    self._metrics.binding.met(provider.namespace, provider.name, limit)
             return turn.wait_seconds
         api = self._portals.api(providers[0], installation.member_id)
         await self._leave(api, lane, installation, [provider for provider, state in due if state.count])
