@@ -202,6 +202,7 @@ def test_the_ledger_metrics_are_listed_with_their_labels() -> None:
     view = LedgerView(
         accepted=1, held=0, queued=0, sending=0, sent=0, final={"delivered": 1}, done={"sms|delivered": 1},
         portal_outbox=0, portal_lag_ms=0, polls=0, plans=0,
+        ends={"failed|BadNumber": 1},
         ages={"smsc|bulk|500": 1, "delivered|sms|more": 1, "portal|bulk|500": 1, "portal_delay||500": 1},
     )  # fmt: skip
     metrics = StatusMetrics(CollectorRegistry())
@@ -215,7 +216,7 @@ def test_the_ledger_metrics_are_listed_with_their_labels() -> None:
         if not sample.name.endswith(("_count", "_sum"))
     }
 
-    assert len(shown) == 10
+    assert len(shown) == 11
     assert {name: listed[name] for name in shown} == shown
 
 

@@ -17,6 +17,7 @@ smsbridge_portal_updates_total{namespace,provider,result}
                                   written | not_found | later | unanswered | dropped | stale
 smsbridge_portal_calls_total{result}          ok | or the error's code
 smsbridge_cascade_fallbacks_total{namespace,provider}    SMSC's own cascade went on to SMS
+smsbridge_messages_failed_total{namespace,provider,state,reason}   final states but delivered; the store counts
 smsbridge_duplicates_total{namespace,provider}           messages that were known already, as the store counts
 smsbridge_time_to_smsc_seconds{namespace,provider,lane}          histograms of the store: see `ages`
 smsbridge_time_to_delivered_seconds{namespace,provider,channel}
@@ -133,6 +134,12 @@ class Ledgers(Collector):
             "How often a final state was reached, by the channel that did it.",
             labels=[*_PROVIDER, "channel", "state"],
         )
+        failed = CounterMetricFamily(
+            "smsbridge_messages_failed",
+            "How often another final state than delivered was reached, and why.",
+            labels=[*_PROVIDER, "state", "reason"],
+        )
+        ends: dict[tuple[str, str, str, str], int] = {}
         duplicates = CounterMetricFamily(
             "smsbridge_duplicates",
             "Messages that came once more and were not taken again.",
@@ -150,6 +157,10 @@ class Ledgers(Collector):
         figures: dict[tuple[str, str], list[float]] = {}
         for provider, view in read.values():
             place = (provider.namespace, provider.name)
+            for name, count in view.ends.items():
+                state, _, reason = name.partition("|")
+                end = (*place, state, reason)
+                ends[end] = ends.get(end, 0) + count
             repeated[place] = repeated.get(place, 0) + view.duplicates
             for name, count in view.done.items():
                 channel, _, state = name.partition("|")
@@ -169,6 +180,8 @@ class Ledgers(Collector):
         for place, values in figures.items():
             for family, value in zip(families.values(), values, strict=True):
                 family.add_metric(place, value)
+        for end, total in ends.items():
+            failed.add_metric(end, total)
         for place, total in repeated.items():
             duplicates.add_metric(place, total)
-        return [final, duplicates, *families.values()]
+        return [final, failed, duplicates, *families.values()]

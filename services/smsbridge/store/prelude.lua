@@ -20,6 +20,7 @@
 --   ready:LANE list, compositions that a split made
 --   s:STATE  set, messages by state (held, queued, sending, sent); fin: hash, final ones by state; n: counters
 --   done     hash CHANNEL|STATE, how often a final state was reached: only grows
+--   ends     hash STATE|REASON, how often another final state than `delivered` was reached, and why: only grows
 --   ages     hash STAGE|LABEL|CLASS, how often a stage was reached at an age of that class (its upper bound in ms, or
 --            `more`); STAGE|LABEL|sum, all these ages together (ms): only grows
 --   subs     hash "MID|K", submissions to tell status;  plans: hash "MID|K", attempts to be handed to the sender
@@ -143,7 +144,8 @@ local function set_state(mid, new, reason)
     local channel = found[1] or found[2] or 'none'
     redis.call('HINCRBY', T .. 'done', channel .. '|' .. new, 1)
     redis.call('HSET', key, 'ft', now())
-    if new == 'delivered' then count_age('delivered', channel, now() - num(found[3])) end
+    if new == 'delivered' then count_age('delivered', channel, now() - num(found[3]))
+    else redis.call('HINCRBY', T .. 'ends', new .. '|' .. (reason or ''), 1) end
     redis.call('ZREM', T .. 'exp', mid)
     if not (old and FINAL[old]) and th then drop_text(th) end
     redis.call('PEXPIRE', key, RECORD_KEPT_MS)
