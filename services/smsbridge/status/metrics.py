@@ -17,7 +17,7 @@ smsbridge_portal_updates_total{namespace,provider,result}
                                   written | not_found | later | unanswered | dropped | stale
 smsbridge_portal_calls_total{result}          ok | or the error's code
 smsbridge_cascade_fallbacks_total{namespace,provider}    SMSC's own cascade went on to SMS
-smsbridge_messages_failed_total{namespace,provider,state,reason}   final states but delivered; the store counts
+smsbridge_messages_failed_total{namespace,provider,state,reason}   final, and not delivered; by the store
 smsbridge_duplicates_total{namespace,provider}           messages that were known already, as the store counts
 smsbridge_time_to_smsc_seconds{namespace,provider,lane}          histograms of the store: see `ages`
 smsbridge_time_to_delivered_seconds{namespace,provider,channel}
