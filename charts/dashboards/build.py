@@ -248,4 +248,5 @@ def _bars(panel: Panel) -> Any:
 
 
 def _states(panel: Panel) -> Any:
-    return statetimeline.Panel().show_value(models.VisibilityMode.NEVER).row_height(0.8)
+    made = statetimeline.Panel().show_value(models.VisibilityMode.NEVER).row_height(0.8)
+    return made.line_width(0).fill_opacity(70)
