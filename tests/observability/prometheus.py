@@ -7,7 +7,6 @@ Both come with Debian's package `prometheus`. Without them these tests are skipp
 import asyncio
 import contextlib
 import os
-import re
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from smsbridge.runtime import addresses
 
 RULES = Path(__file__).parents[2] / "charts" / "smsbridge" / "files" / "rules.yaml"
 HOST = "127.0.0.1"
+HURRIED = {"SmsbridgeNoReceipts": "[30m]", "SmsbridgePortalRefuses": "[15m]"}
 
 
 def program(name: str) -> str:
@@ -67,15 +67,11 @@ class Prometheus:
                 return answer.status == 200
         return False
 
-    async def alerts(self, state: str = "firing") -> set[tuple[str, str]]:
-        """(name, reason or nothing) of the alerts that are in this state."""
+    async def alerts(self) -> set[str]:
+        """Names of those that fire."""
         async with self._session.get(f"{self._url}/alerts") as answer:
             found = (await answer.json())["data"]["alerts"]
-        return {
-            (one["labels"]["alertname"], one["labels"].get("reason", ""))
-            for one in found
-            if one["state"] == state
-        }
+        return {one["labels"]["alertname"] for one in found if one["state"] == "firing"}
 
     async def rule_errors(self) -> dict[str, str]:
         """By rule, why it could not be evaluated last."""
@@ -91,10 +87,7 @@ class Prometheus:
 
 @contextlib.asynccontextmanager
 async def running(directory: Path, target: str) -> AsyncIterator[Prometheus]:
-    """Scrapes `target` every second.
-
-    Alerts wait for five seconds: longer than a figure stands that was read between two writes.
-    """
+    """Scrapes `target` every second, with the chart's rules in a hurry."""
     address = f"{HOST}:{addresses.free_port(HOST)}"
     _prepare(directory, target)
     with (directory / "log").open("wb") as log:
@@ -117,10 +110,25 @@ async def running(directory: Path, target: str) -> AsyncIterator[Prometheus]:
             await process.wait()
 
 
+def _hurried() -> dict[str, Any]:
+    """Alerts wait for five seconds, longer than a figure stands that was read between two writes.
+
+    Some look back over seconds instead of minutes, so that a test sees them end.
+    """
+    found: dict[str, Any] = yaml.safe_load(RULES.read_text(encoding="utf-8"))
+    for rule in (rule for group in found["groups"] for rule in group["rules"]):
+        if "alert" in rule:
+            rule["for"] = "5s"
+        window = HURRIED.get(rule.get("alert", ""), "")
+        if window:
+            assert window in rule["expr"]
+            rule["expr"] = rule["expr"].replace(window, "[20s]")
+    return found
+
+
 def _prepare(directory: Path, target: str) -> None:
     directory.mkdir(parents=True)
-    text = re.sub(r"^( +for: ).*$", r"\g<1>5s", RULES.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    (directory / "rules.yaml").write_text(text, encoding="utf-8")
+    (directory / "rules.yaml").write_text(yaml.safe_dump(_hurried()), encoding="utf-8")
     config = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
         "rule_files": ["rules.yaml"],

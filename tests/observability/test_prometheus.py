@@ -1,4 +1,4 @@
-"""A real Prometheus over a running stack: dashboards and rules are answered, and an alert comes and goes."""
+"""A real Prometheus over a running stack: dashboards and rules are answered, and alerts come and go."""
 
 import re
 from decimal import Decimal
@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from smsbridge.sandbox.faults import Fault, FaultKind
 from smsbridge.sandbox.orders import MessageOrigin, SendOrder
 from smsbridge.sandbox.settings import Profile
 from tests.flow import harness
@@ -42,8 +43,14 @@ METRICS_ABSENT_WHILE_WELL = {"smsbridge_operator_leading"}
 
 
 def config() -> dict[str, Any]:
+    """A pause that is soon over, budgets read often, a role that stays away long enough to be missed."""
     sender = {**harness.SHORT["sender"], "money_probe_seconds": 1.0}
-    return {**harness.SHORT, "sender": sender, "hlr": {"measure_seconds": 1.0}}
+    changes = {
+        "sender": sender,
+        "hlr": {"measure_seconds": 1.0},
+        "supervisor": {"restart_first_seconds": 12.0},
+    }
+    return {**harness.SHORT, **changes}
 
 
 async def traffic(stack: harness.Stack, server: prometheus.Prometheus) -> None:
@@ -103,7 +110,9 @@ async def test_a_real_prometheus_over_a_running_stack(tmp_path: Path) -> None:
         await series_stay_bounded(server)
         assert await server.rule_errors() == {}
         assert await server.alerts() == set()
-        await money_ends_and_comes_back(stack, server)
+        await faults_are_seen_and_their_end(stack, server)
+        await a_role_that_dies_is_missed(stack, server)
+        await everything_arrived(stack)
 
 
 async def every_question_is_answered(server: prometheus.Prometheus) -> None:
@@ -138,21 +147,53 @@ async def series_stay_bounded(server: prometheus.Prometheus) -> None:
     assert beside < SERIES_BESIDE
 
 
-async def money_ends_and_comes_back(stack: harness.Stack, server: prometheus.Prometheus) -> None:
-    """Its alert fires, and is gone when the account has been topped up."""
+async def faults_are_seen_and_their_end(stack: harness.Stack, server: prometheus.Prometheus) -> None:
+    """Money ends, callbacks get lost, the portal refuses; then all is mended."""
+    wanted = {"SmsbridgePaused", "SmsbridgeNoReceipts", "SmsbridgePortalRefuses"}
     account = stack.sandbox.smsc.accounts["guide"]
     account.balance = Decimal("0.10")
-    await stack.control.send(
-        harness.DOMAIN, SendOrder(phone="+79990000079", code="smsc", text="После оплаты")
-    )
+    await stack.control.smsc_fault("http", Fault(kind=FaultKind.LOSE_CALLBACKS))
+    await stack.control.portal_fault(harness.DOMAIN, Fault(kind=FaultKind.PAYMENT_REQUIRED))
+    await stack.control.send(harness.DOMAIN, SendOrder(phone="+79990000079", code="smsc", text="Без денег"))
+    phones = harness.good_phones(60, start=1000)
+    await stack.posted(await stack.broadcast(phones, code="cascade", text="Письмо без квитанций"))
+    fired: set[str] = set()
 
-    async def fires() -> bool:
-        return ("SmsbridgePaused", "money") in await server.alerts()
+    async def all_fire() -> bool:
+        fired.update(await server.alerts())
+        return wanted <= fired
 
-    await harness.until(fires, seconds=40, what=stack.log_tail)
+    await harness.until(all_fire, seconds=60, what=lambda: f"fired: {fired}\n{stack.log_tail()}", pause=0.5)
+
     account.balance = Decimal("1000")
+    await stack.control.clear_smsc_faults("http")
+    await stack.control.clear_portal_faults(harness.DOMAIN)
 
-    async def over() -> bool:
-        return "SmsbridgePaused" not in {name for name, _ in await server.alerts()}
+    async def all_end() -> bool:
+        return not wanted & await server.alerts()
 
-    await harness.until(over, seconds=40, what=stack.log_tail)
+    await harness.until(all_end, seconds=60, what=stack.log_tail, pause=0.5)
+
+
+async def a_role_that_dies_is_missed(stack: harness.Stack, server: prometheus.Prometheus) -> None:
+    """Until the supervisor has started it again."""
+    assert stack.kill("sender")
+
+    async def missing() -> bool:
+        return "SmsbridgeRoleMissing" in await server.alerts()
+
+    await harness.until(missing, seconds=30, what=stack.log_tail, pause=0.5)
+
+    async def back() -> bool:
+        return "SmsbridgeRoleMissing" not in await server.alerts()
+
+    await harness.until(back, seconds=60, what=stack.log_tail, pause=0.5)
+
+
+async def everything_arrived(stack: harness.Stack) -> None:
+    async def no_more() -> bool:
+        books = await stack.unaccounted()
+        assert books["unaccounted"] == 0
+        return not (books["waiting"] or books["sending"] or books["sent"])
+
+    await harness.until(no_more, seconds=60, what=stack.log_tail)
