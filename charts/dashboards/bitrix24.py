@@ -73,6 +73,14 @@ PAGE = Page(
                             stored_quantile(0.95, "smsbridge_time_to_portal_seconds", "lane"), "{{lane}} 95 %"
                         ),
                     ],
+                    width=8,
+                ),
+                Panel(
+                    "Answers to workflow steps",
+                    "What became of answers that a step of a workflow waits for; `over`: it waited no more.",
+                    PER_SECOND,
+                    [Query(rate("smsbridge_portal_answers_total", "result"), "{{result}}")],
+                    width=8,
                 ),
                 Panel(
                     "Statuses by result",
@@ -81,6 +89,7 @@ PAGE = Page(
                     PER_SECOND,
                     [Query(rate("smsbridge_portal_updates_total", "result"), "{{result}}")],
                     stacked=True,
+                    width=8,
                 ),
             ],
         ),

@@ -5,6 +5,7 @@ from charts.dashboards.build import (
     PER_SECOND,
     REQUESTS_PER_SECOND,
     ROUBLES,
+    SECONDS,
     SHARE,
     Page,
     Panel,
@@ -173,6 +174,59 @@ PAGE = Page(
                         ),
                     ],
                     width=8,
+                ),
+            ],
+        ),
+        Row(
+            "Errands in the CRM",
+            [
+                Panel(
+                    "Errands that wait",
+                    "New leads, webhook and workflow steps, and channels that hlr has not done yet.",
+                    NUMBER,
+                    [
+                        Query(
+                            shown("smsbridge_hlr_errands_waiting", f"{_BY}, kind"),
+                            f"{_PROVIDER} {{{{kind}}}}",
+                        )
+                    ],
+                    width=8,
+                ),
+                Panel(
+                    "Oldest errand",
+                    "How long the oldest of them waits. Minutes mean that portal or account cannot be used.",
+                    SECONDS,
+                    [
+                        Query(
+                            shown("smsbridge_hlr_errands_oldest_seconds", f"{_BY}, kind"),
+                            f"{_PROVIDER} {{{{kind}}}}",
+                        )
+                    ],
+                    width=8,
+                ),
+                Panel(
+                    "How errands end",
+                    "What became of them; the words are explained in docs/flows.md.",
+                    PER_SECOND,
+                    [Query(rate("smsbridge_hlr_errands_total", "kind, end"), "{{kind}} {{end}}")],
+                    width=8,
+                ),
+                Panel(
+                    "Errands at the door",
+                    "What portals asked for, and what became of it at the gateway. `lost` must not be.",
+                    PER_SECOND,
+                    [
+                        Query(
+                            rate_of_all("smsbridge_gateway_errands_total", "kind, result"),
+                            "{{kind}} {{result}}",
+                        )
+                    ],
+                ),
+                Panel(
+                    "Questions for operator and region",
+                    "Requests to info.php, which SMSC allows few of in a minute.",
+                    REQUESTS_PER_SECOND,
+                    [Query(rate("smsbridge_hlr_carrier_requests_total", "result"), "{{result}}")],
                 ),
             ],
         ),

@@ -23,6 +23,7 @@ SERIES_OF_A_PROVIDER, SERIES_BESIDE = 350, 1000
 EMPTY_WHILE_WELL = {
     "batches / How they were settled / {{how}}",  # no batch was uncertain
     "bitrix24 / Answers that are not 200 / {{door}} {{status}}",
+    "bitrix24 / Answers to workflow steps / {{result}}",  # no workflow
     "bitrix24 / What holds writing back / {{namespace}}/{{provider}} {{limit}}",  # a quick portal
     "delivery / Closed, unknown and pretended / {{namespace}}/{{provider}} closed",
     "delivery / Closed, unknown and pretended / {{namespace}}/{{provider}} test mode",
@@ -32,6 +33,11 @@ EMPTY_WHILE_WELL = {
     "numbers / Left out, or sent unchecked / left out: {{reason}}",  # hlr.beforeSend is never
     "numbers / Left out, or sent unchecked / unchecked: {{why}}",
     "numbers / Saved by look-ups, 24 h / {{namespace}}/{{provider}}",
+    "numbers / Errands at the door / {{kind}} {{result}}",  # no lead, no step
+    "numbers / Errands that wait / {{namespace}}/{{provider}} {{kind}}",
+    "numbers / How errands end / {{kind}} {{end}}",
+    "numbers / Oldest errand / {{namespace}}/{{provider}} {{kind}}",
+    "numbers / Questions for operator and region / {{result}}",
     "operator / Leads / leads",  # `run all` needs no lease
     "operator / Started again / {{child}}",
     "operator / Steps of loops that failed / {{loop}}",

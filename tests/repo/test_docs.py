@@ -20,14 +20,15 @@ from smsbridge.provisioning.conditions import Reason
 from smsbridge.provisioning.metrics import ProvisionerMetrics
 from smsbridge.runtime import rpc, rpc_calls, supervisor
 from smsbridge.runtime.binding import Binding
-from smsbridge.sender import care
 from smsbridge.sender import metrics as sender_metrics
 from smsbridge.sender.metrics import SenderMetrics
 from smsbridge.status import metrics as status_metrics
 from smsbridge.status.ages import Ages
 from smsbridge.status.metrics import Ledgers, StatusMetrics
 from smsbridge.status.portal_figures import PortalFigures
+from smsbridge.store.account import Pause
 from smsbridge.store.delivery import LedgerView
+from smsbridge.store.egress import Stop
 from smsbridge.targets import reference
 from smsbridge_operator import main as operator_main
 from smsbridge_operator import reference as operator_reference
@@ -234,19 +235,12 @@ def test_the_runbook_knows_every_reason_of_a_condition() -> None:
 
 
 def test_the_runbook_knows_every_pause() -> None:
-    stops = {
-        word
-        for path in [*(CODE / "sender").glob("*.py"), *(CODE / "status").glob("*.py")]
-        for word in re.findall(r'\.stop\("(\w+)"', path.read_text(encoding="utf-8"))
-    }
+    """An account and the egress take no other words than these."""
+    known = {"paused", *Pause, *Stop}
 
-    assert stops == {"blocked", "bad_requests"}
-    assert headings(section(page("runbook.md"), "## Pauses"), "###") == {
-        "paused",
-        care.LOGIN,
-        care.MONEY,
-        *stops,
-    }
+    assert headings(section(page("runbook.md"), "## Pauses"), "###") == known
+    (row,) = [row for row in rows(page("metrics.md")) if row[0] == "`smsbridge_account_paused`"]
+    assert words(row[4]) == known
 
 
 def test_the_runbook_knows_why_a_batch_stays_uncertain() -> None:

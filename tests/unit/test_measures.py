@@ -9,6 +9,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client import CollectorRegistry
 
+from smsbridge.core.account import Said
 from smsbridge.core.provider import AccountSettings, PortalSettings, Provider
 from smsbridge.runtime import rpc, rpc_calls
 from smsbridge.runtime.binding import Binding
@@ -102,8 +103,8 @@ def test_costs_are_told_apart_by_who_said_them() -> None:
         {"cost": "4.00", "est": True},
         {"cost": "", "est": False},
     ]
-    accepted = effects.Effect({"kind": "accepted", "members": members}, effects.Account.GOOD, "accepted")
-    unsent = effects.Effect({"kind": "back"}, effects.Account.NOTHING, "unsent")
+    accepted = effects.Effect({"kind": "accepted", "members": members}, Said.GOOD, "accepted")
+    unsent = effects.Effect({"kind": "back"}, Said.NOTHING, "unsent")
 
     assert effects.costs(accepted) == {"no": Decimal("5.10"), "yes": Decimal("4.00")}
     assert effects.costs(unsent) == {}

@@ -140,7 +140,7 @@ class Role:
             find=self._registry.get,
             metrics=self._metrics,
         )
-        messages, receipts, results = drain.owners(
+        messages, receipts, results, errands = drain.owners(
             sender=sender,
             status=status,
             hlr=hlr,
@@ -153,6 +153,7 @@ class Role:
                 (messages, accepting.messages),
                 (receipts, accepting.receipts),
                 (results, accepting.results),
+                (errands, accepting.errands),
             ],
             settings=settings,
         )

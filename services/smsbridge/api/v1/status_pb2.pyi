@@ -283,6 +283,8 @@ class MessageRecord(_message.Message):
     PORTAL_WRITTEN_FIELD_NUMBER: _builtins.int
     PORTAL_WANTED_FIELD_NUMBER: _builtins.int
     NEXT_STEP_FIELD_NUMBER: _builtins.int
+    REPORT_TO_FIELD_NUMBER: _builtins.int
+    STEP_TOLD_AT_MS_FIELD_NUMBER: _builtins.int
     provider_uid: _builtins.str
     namespace: _builtins.str
     provider_name: _builtins.str
@@ -296,10 +298,16 @@ class MessageRecord(_message.Message):
     """Masked."""
     accepted_at_ms: _builtins.int
     portal_written: _builtins.str
-    """What the portal was told last, and what it is to be told."""
+    """What the portal, or the workflow step, was told last, and what it is to be told."""
     portal_wanted: _builtins.str
     next_step: _builtins.str
     """A sentence: what happens next and when; empty where nothing will."""
+    report_to: _types_pb2.ReportTo.ValueType
+    """Whom it reports to."""
+    step_told_at_ms: _builtins.int
+    """When its workflow step was told, unix milliseconds, 0 where it was not. With an empty portal_written the
+    step had ended its wait before, or had its answer.
+    """
     @_builtins.property
     def attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Attempt]: ...
     @_builtins.property
@@ -322,10 +330,12 @@ class MessageRecord(_message.Message):
         portal_written: _builtins.str = ...,
         portal_wanted: _builtins.str = ...,
         next_step: _builtins.str = ...,
+        report_to: _types_pb2.ReportTo.ValueType = ...,
+        step_told_at_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_at_ms", b"accepted_at_ms", "attempts", b"attempts", "events", b"events", "message_id", b"message_id", "namespace", b"namespace", "next_step", b"next_step", "origin", b"origin", "portal_wanted", b"portal_wanted", "portal_written", b"portal_written", "provider_name", b"provider_name", "provider_uid", b"provider_uid", "reason", b"reason", "reason_sentence", b"reason_sentence", "recipient", b"recipient", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_at_ms", b"accepted_at_ms", "attempts", b"attempts", "events", b"events", "message_id", b"message_id", "namespace", b"namespace", "next_step", b"next_step", "origin", b"origin", "portal_wanted", b"portal_wanted", "portal_written", b"portal_written", "provider_name", b"provider_name", "provider_uid", b"provider_uid", "reason", b"reason", "reason_sentence", b"reason_sentence", "recipient", b"recipient", "report_to", b"report_to", "state", b"state", "step_told_at_ms", b"step_told_at_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -482,7 +492,7 @@ class Ledger(_message.Message):
     unaccounted: _builtins.int
     """accepted less all the others."""
     portal_outbox: _builtins.int
-    """Portal statuses waiting to be written."""
+    """Portal statuses and answers to workflow steps waiting to be written."""
     @_builtins.property
     def final(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """By state: delivered, undelivered, failed, expired, cancelled, outcome_unknown."""
