@@ -91,7 +91,7 @@ def test_rules_ask_for_metrics_and_labels_that_exist() -> None:
 
 
 def test_every_metric_is_asked_for_somewhere() -> None:
-    """But a few, which are for people who look at the page itself. A new one gets a panel in charts/dashboards."""
+    """But a few, for people who look at the page itself. A new one gets a panel in charts/dashboards."""
     asked = {metric for question in panels.questions() for metric in metrics.named(question.expr)}
     asked |= {metric for rule in prometheus.rules() for metric in metrics.named(rule["expr"])}
 

@@ -50,10 +50,10 @@ METRICS_ABSENT_WHILE_WELL = {"smsbridge_operator_leading"}
 
 def config() -> dict[str, Any]:
     """A pause that is soon over, budgets read often, a role that stays away long enough to be missed."""
-    sender = {**harness.SHORT["sender"], "money_probe_seconds": 1.0}
+    account = {**harness.SHORT["account"], "money_probe_seconds": 1.0}
     changes = {
-        "sender": sender,
-        "hlr": {"measure_seconds": 1.0},
+        "account": account,
+        "hlr": {**harness.SHORT.get("hlr", {}), "measure_seconds": 1.0},
         "supervisor": {"restart_first_seconds": 12.0},
     }
     return {**harness.SHORT, **changes}
