@@ -515,7 +515,7 @@ async def test_an_account_without_money_is_waited_for(store: Store) -> None:
     async with errands_lab.living(store) as world, world.running(crm=CALLS):
         key = smsc_account.of(world.provider.account).key
         accounts = account.Accounts(store, account.AccountLimits())
-        await accounts.pause(key, "money", first_probe_seconds=60)
+        await accounts.pause(key, account.Pause.MONEY)
         lead = await world.add("lead", ACTIVE)
         await world.ask(ErrandKind.ADDED, entity=EntityType.LEAD, entity_id=lead)
         run = await world.run_step(ACTIVE)  # a workflow is not kept waiting
