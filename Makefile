@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: help setup demo test e2e lint format proto crd docs bench lock clean
+.PHONY: help setup demo test e2e lint format proto crd docs dashboards bench lock clean
 
 help:
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -48,6 +48,9 @@ docs: setup ## write the generated pages of docs/ and the chart's README
 	$(BIN)/python -m smsbridge.provisioning.reference > docs/resource.md
 	$(BIN)/python -m smsbridge_operator.reference > docs/kubernetes-operator.md
 	$(BIN)/python charts/generate_readme.py > charts/smsbridge/README.md
+
+dashboards: setup ## write Grafana's dashboards into the chart
+	$(BIN)/python -m charts.generate_dashboards
 
 bench: setup ## measure; prints a table and writes bench-report.json
 	$(BIN)/python -m bench

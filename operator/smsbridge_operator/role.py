@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from smsbridge.core import errors
 from smsbridge.provisioning import role as provisioning
 from smsbridge.rpc.clients import SenderClient
-from smsbridge.runtime import process, rpc, tasks
+from smsbridge.runtime import process, rpc, rpc_calls, tasks
 from smsbridge.smsc.client import SmscClient
 from smsbridge.store.connection import Store
 from smsbridge.store.installations import Installations
@@ -50,7 +50,9 @@ class Role:
         self._store = Store.connect(settings.store)
         self._registry = Registry(self._store, keyring)
         self._metrics = OperatorMetrics(metrics)
-        self._channel: grpc.aio.Channel = rpc.channel(settings.endpoints.sender)
+        self._channel: grpc.aio.Channel = rpc.channel(
+            settings.endpoints.sender, calls=rpc_calls.ClientCalls(metrics)
+        )
         self._server = api.Api()
         self._cluster, self._board = Cluster(self._server), Board()
         limits = PortalLimiter(self._store, settings.portal)

@@ -18,9 +18,14 @@ from smsbridge.gateway.metrics import GatewayMetrics
 from smsbridge.hlr.metrics import HlrMetrics
 from smsbridge.provisioning.conditions import Reason
 from smsbridge.provisioning.metrics import ProvisionerMetrics
-from smsbridge.runtime import rpc, supervisor
+from smsbridge.runtime import rpc, rpc_calls, supervisor
+from smsbridge.runtime.binding import Binding
+from smsbridge.sender import metrics as sender_metrics
 from smsbridge.sender.metrics import SenderMetrics
+from smsbridge.status import metrics as status_metrics
+from smsbridge.status.ages import Ages
 from smsbridge.status.metrics import Ledgers, StatusMetrics
+from smsbridge.status.portal_figures import PortalFigures
 from smsbridge.store.account import Pause
 from smsbridge.store.delivery import LedgerView
 from smsbridge.store.egress import Stop
@@ -116,11 +121,12 @@ class Books:
 
     def __init__(self, metrics: Any) -> None:
         self.wrapped = [item for item in vars(metrics).values() if isinstance(item, MetricWrapperBase)]
-        self.ledgers = [item for item in vars(metrics).values() if isinstance(item, Ledgers)]
+        own = Ledgers | Ages | Binding
+        self.collectors = [item for item in vars(metrics).values() if isinstance(item, own)]
 
 
 def all_books() -> list[Books]:
-    registries = [CollectorRegistry() for _ in range(8)]
+    registries = [CollectorRegistry() for _ in range(10)]
     keeper = supervisor.Supervisor(
         [], settings=supervisor.SupervisorSettings(), lock=0, registry=registries[6]
     )
@@ -132,9 +138,16 @@ def all_books() -> list[Books]:
         Books(HlrMetrics(registries[3])),
         Books(ProvisionerMetrics(registries[4])),
         Books(rpc.CallMetrics(registries[5])),
+        Books(rpc_calls.ClientCalls(registries[8])),
+        Books(portal_figures(registries[9])),
         Books(OperatorMetrics(registries[7])),
         Books(keeper),
     ]
+
+
+def portal_figures(registry: CollectorRegistry) -> PortalFigures:
+    nobody: Any = None  # nothing is asked for
+    return PortalFigures(providers=nobody, installations=nobody, limits=nobody, registry=registry)
 
 
 async def _ended(keeper: supervisor.Supervisor) -> None:
@@ -146,14 +159,14 @@ async def _ended(keeper: supervisor.Supervisor) -> None:
 
 def registered(books: list[Books]) -> dict[str, str]:
     """Type by name, as Prometheus shows them."""
-    collectors: list[Any] = [item for book in books for item in (*book.wrapped, *book.ledgers)]
+    collectors: list[Any] = [item for book in books for item in (*book.wrapped, *book.collectors)]
     families = [family for collector in collectors for family in collector.describe()]
     return {f"{f.name}_total" if f.type == "counter" else f.name: f.type for f in families}
 
 
 def test_every_metric_is_listed_with_its_type_and_labels() -> None:
     books = all_books()
-    listed = {row[0].strip("`"): row for row in rows(page("metrics.md"))}
+    listed = {row[0].strip("`"): row for row in rows(page("metrics.md")) if "smsbridge_" in row[0]}
 
     assert {name: row[1] for name, row in listed.items()} == registered(books)
     for metric in (item for book in books for item in book.wrapped):
@@ -167,19 +180,44 @@ def test_every_metric_is_listed_with_its_type_and_labels() -> None:
         assert own == labels, name
 
 
+def test_what_binds_is_listed_with_its_labels() -> None:
+    listed = {row[0].strip("`"): words(row[2]) for row in rows(page("metrics.md"))}
+    binding = Binding(("pause",), registry=CollectorRegistry())
+    binding.met("crm", "smsc", "pause")
+    (family,) = binding.collect()
+    limits = {row[0].strip("`") for row in rows(section(page("metrics.md"), "## What binds"))} - {"limit"}
+
+    assert listed[family.name] == set(family.samples[0].labels)
+    assert limits == {
+        sender_metrics.PAUSE,
+        sender_metrics.STORE_MEMORY,
+        sender_metrics.PERMITS,
+        sender_metrics.LINGER,
+        status_metrics.PORTAL_OPERATING,
+        status_metrics.PORTAL_REQUESTS,
+    }
+
+
 def test_the_ledger_metrics_are_listed_with_their_labels() -> None:
     provider = Provider("u", "crm", "smsc", "smsc", "", PortalSettings("", "", ""), AccountSettings())
-    ledgers = Ledgers()
     view = LedgerView(
         accepted=1, held=0, queued=0, sending=0, sent=0, final={"delivered": 1}, done={"sms|delivered": 1},
         portal_outbox=0, portal_lag_ms=0, polls=0, plans=0,
+        ends={"failed|BadNumber": 1},
+        ages={"smsc|bulk|500": 1, "delivered|sms|more": 1, "portal|bulk|500": 1, "portal_delay||500": 1},
     )  # fmt: skip
-    ledgers.update({"u": (provider, view)})
+    metrics = StatusMetrics(CollectorRegistry())
+    metrics.show({"u": (provider, view)})
     listed = {row[0].strip("`"): words(row[2]) for row in rows(page("metrics.md"))}
 
-    shown = {sample.name: set(sample.labels) for family in ledgers.collect() for sample in family.samples}
+    shown = {
+        sample.name.removesuffix("_bucket"): set(sample.labels) - {"le"}
+        for family in (*metrics.ledgers.collect(), *metrics.ages.collect())
+        for sample in family.samples
+        if not sample.name.endswith(("_count", "_sum"))
+    }
 
-    assert len(shown) == 5
+    assert len(shown) == 11
     assert {name: listed[name] for name in shown} == shown
 
 

@@ -19,6 +19,8 @@ callback one of `callbacks.Taken`; `kind` of an errand is one of `core.errand.Er
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from smsbridge.core.message import Origin
+
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5)
 _ITEMS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 
@@ -75,7 +77,12 @@ class GatewayMetrics:
             ["loop"],
             registry=registry,
         )
-        self._accept_children: dict[tuple[str, str], Counter] = {}
+        # Both are there from the start: a rate sees nothing of a counter's first value.
+        self._accept_children: dict[tuple[str, str], Counter] = {
+            (origin, result): self._accepts.labels(origin, result)
+            for origin in Origin
+            for result in ("accepted", "lost")
+        }
 
     def accepted(self, origin: str, result: str) -> None:
         """On the hot path: looking a child up by labels costs more than counting."""

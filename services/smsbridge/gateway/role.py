@@ -25,7 +25,7 @@ from smsbridge.gateway.metrics import GatewayMetrics
 from smsbridge.gateway.service import Accepting
 from smsbridge.gateway.settings import GatewaySettings
 from smsbridge.rpc.clients import HlrClient, SenderClient, StatusClient
-from smsbridge.runtime import addresses, rpc, tasks
+from smsbridge.runtime import addresses, rpc, rpc_calls, tasks
 from smsbridge.runtime.tasks import Loop, Loops
 from smsbridge.store.connection import Store
 from smsbridge.store.installations import Installations
@@ -62,6 +62,7 @@ class Role:
         self._store = store
         self._registry = registry
         self._metrics = GatewayMetrics(metrics)
+        self._calls = rpc_calls.ClientCalls(metrics)
         self.journal = Journal(settings.journal_dir, keyring, now_ms=_now_ms)
         self._view = InstallationsView(
             installations, keyring, poll_seconds=settings.installations_poll_seconds
@@ -199,7 +200,7 @@ class Role:
         self._journal_changed()
 
     async def _channel(self, address: str, stack: AsyncExitStack) -> grpc.aio.Channel:
-        channel = rpc.channel(address)
+        channel = rpc.channel(address, calls=self._calls)
         stack.push_async_callback(channel.close, None)
         return channel
 

@@ -15,7 +15,7 @@ from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from pydantic import BaseModel, ConfigDict, Field
 
-from smsbridge.runtime import addresses
+from smsbridge.runtime import addresses, rpc_calls
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 _KEEPALIVE_MS = 20_000
@@ -80,13 +80,17 @@ class EndpointSettings(BaseModel):
         return Endpoints(sender=self.sender, status=self.status, hlr=self.hlr)
 
 
-def channel(address: str) -> grpc.aio.Channel:
+def channel(address: str, *, calls: rpc_calls.ClientCalls | None = None) -> grpc.aio.Channel:
     """To HOST:PORT, or to all that a name stands for (`dns:///NAME:PORT`); connects with the first call.
 
-    Plain text: roles meet on loopback or inside a cluster.
+    Plain text: roles meet on loopback or inside a cluster. `calls` counts what is called through it.
     """
     balanced = _BALANCED_OPTIONS if address.startswith(_NAME_SCHEME) else ()
-    return grpc.aio.insecure_channel(address, options=(*_CHANNEL_OPTIONS, *balanced))
+    return grpc.aio.insecure_channel(
+        address,
+        options=(*_CHANNEL_OPTIONS, *balanced),
+        interceptors=None if calls is None else [calls],  # type: ignore[list-item]  # partial stub
+    )
 
 
 class RpcServer:

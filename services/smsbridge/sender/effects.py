@@ -106,6 +106,16 @@ def _acceptance(
     }
 
 
+def costs(effect: Effect) -> dict[str, Decimal]:
+    """Roubles of what was accepted, by whether they are estimated (`yes`) or SMSC's own (`no`)."""
+    found: dict[str, Decimal] = {}
+    for member in effect.outcome.get("members", ()):
+        if member["cost"]:
+            estimated = "yes" if member["est"] else "no"
+            found[estimated] = found.get(estimated, Decimal(0)) + Decimal(member["cost"])
+    return found
+
+
 def estimate(prices: Prices, channel: Channel, parts: int) -> Decimal | None:
     """Roubles by the provider's own price list, None where it has no price."""
     if channel is Channel.VIBER:

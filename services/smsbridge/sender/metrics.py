@@ -13,14 +13,24 @@ smsbridge_account_paused{namespace,provider,reason}                paused | logi
 smsbridge_left_out_total{namespace,provider,reason}                messages that a look-up kept from sending
 smsbridge_saved_roubles_total{namespace,provider}                  what these would have cost
 smsbridge_unchecked_total{namespace,provider,why}                  sent though a look-up was wanted
+smsbridge_held_apart_total{namespace,provider}                     numbers put off: same text just sent
+smsbridge_cost_roubles_total{namespace,provider,channel,estimated} what accepted messages cost
+smsbridge_binding_limit{namespace,provider,limit}                  1 for what holds sending back now
 smsbridge_store_memory_ratio                                       of maxmemory; 0.8 stops sending
+smsbridge_store_answers                                            1 while the store answers
+smsbridge_store_persistence_ok{check}                              log_on | log_write | log_rewrite | snapshot
 smsbridge_loop_errors_total{loop}
 
 `result` of a request is a word of `effects.Effect`.
 """
 
+from collections.abc import Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from smsbridge.runtime.binding import Binding
+
+PAUSE, STORE_MEMORY, PERMITS, LINGER = "pause", "store_memory", "account_permits", "batching_linger"
 _PROVIDER = ("namespace", "provider")
 
 
@@ -99,6 +109,26 @@ class SenderMetrics:
             (*_PROVIDER, "why"),
             registry=registry,
         )
+        self.held_apart = Counter(
+            "smsbridge_held_apart",
+            "Numbers that were put off because the same text had just been sent to them.",
+            _PROVIDER,
+            registry=registry,
+        )
+        self.cost = Counter(
+            "smsbridge_cost_roubles",
+            "What messages that SMSC accepted cost; estimated by the price list where SMSC does not tell.",
+            (*_PROVIDER, "channel", "estimated"),
+            registry=registry,
+        )
+        self.binding = Binding((PAUSE, STORE_MEMORY, PERMITS, LINGER), registry=registry)
+        self.store_answers = Gauge("smsbridge_store_answers", "1 while the store answers.", registry=registry)
+        self.persistence = Gauge(
+            "smsbridge_store_persistence_ok",
+            "1 while the store says that its data gets to disk, by check.",
+            ["check"],
+            registry=registry,
+        )
         self.memory = Gauge(
             "smsbridge_store_memory_ratio",
             "Share of the store's maxmemory that is in use.",
@@ -107,3 +137,9 @@ class SenderMetrics:
         self.loop_errors = Counter(
             "smsbridge_loop_errors", "Steps of background loops that failed.", ("loop",), registry=registry
         )
+
+    def show_store(self, checks: Mapping[str, bool] | None) -> None:
+        """`checks` of `store.persistence`, None while the store does not answer."""
+        self.store_answers.set(0 if checks is None else 1)
+        for check, well in (checks or {}).items():
+            self.persistence.labels(check).set(1 if well else 0)

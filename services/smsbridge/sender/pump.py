@@ -4,6 +4,7 @@ A permit is taken before a batch is claimed: while none is free, groups fill up 
 """
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 from ulid import ULID
@@ -11,6 +12,7 @@ from ulid import ULID
 from smsbridge.core import errors
 from smsbridge.core.message import Lane
 from smsbridge.core.provider import Provider
+from smsbridge.sender import metrics
 from smsbridge.sender.care import AccountCare
 from smsbridge.sender.sending import Sending
 from smsbridge.sender.settings import SenderSettings
@@ -20,6 +22,7 @@ from smsbridge.store import outbox
 
 log = structlog.get_logger()
 
+_PERMITS = frozenset({"permits", "proving", "too_many"})  # why there is no permit; any other word is a pause
 _MOST_NUMBERS = 100  # SMSC takes no more in one request (facts 1.1)
 
 
@@ -49,7 +52,10 @@ class Pump:
         care: AccountCare,
         sending: Sending,
         in_hand: InHand,
+        binding: Callable[[Provider, str], None] = lambda provider, limit: None,
     ) -> None:
+        """`binding` is told what held this lane back."""
+        self._binding = binding
         self._settings = settings
         self._lane = lane
         self._outbox = outbox_
@@ -63,13 +69,17 @@ class Pump:
         idle = self._settings.idle_seconds
         due_ms = await self._outbox.peek(provider.uid, self._lane, settle_ms=self._under_way_ms)
         if due_ms != 0:
+            if due_ms > 0:
+                self._binding(provider, metrics.LINGER)
             return idle if due_ms < 0 else min(due_ms / 1000, idle)
         await self._outbox.confirm(provider.uid)
         account = smsc_account.of(provider.account)
         stopped = await self._care.stopped_seconds()
         if stopped > 0:
+            self._binding(provider, metrics.PAUSE)
             return min(stopped, idle)
         if not await self._care.may_send(account.key):
+            self._binding(provider, metrics.PAUSE)
             return idle
         seconds = self._under_way_ms / 1000
         try:
@@ -77,6 +87,7 @@ class Pump:
                 account.key, "send", seconds=seconds, interactive=self._lane is Lane.INTERACTIVE
             )
         except store_account.NoPermit as no:
+            self._binding(provider, metrics.PERMITS if no.why in _PERMITS else metrics.PAUSE)
             return min(no.wait_ms / 1000, idle)
         claim = None
         try:

@@ -12,14 +12,15 @@ from smsbridge.core.message import Lane
 from smsbridge.core.provider import Provider
 from smsbridge.provisioning import sections
 from smsbridge.rpc import clients
-from smsbridge.runtime import rpc, tasks
+from smsbridge.runtime import rpc, rpc_calls, tasks
 from smsbridge.sender import care, checking, pump, reconcile, sending, service, servicer, upkeep
+from smsbridge.sender import metrics as sender_metrics
 from smsbridge.sender.metrics import SenderMetrics
 from smsbridge.sender.settings import SenderSettings
 from smsbridge.smsc import account as smsc_account
 from smsbridge.smsc.client import SmscClient
 from smsbridge.store import account as store_account
-from smsbridge.store import connection, outbox
+from smsbridge.store import connection, outbox, persistence
 from smsbridge.store.egress import Egress, EgressSettings
 from smsbridge.store.installations import Installations
 from smsbridge.store.registry import RegistryView
@@ -50,7 +51,8 @@ class Role:
         self._metrics = SenderMetrics(metrics)
         self._outbox = outbox.Outbox(store)
         self._accounts = store_account.Accounts(store, limits)
-        self._channels = [rpc.channel(endpoints.status), rpc.channel(endpoints.hlr)]
+        calls = rpc_calls.ClientCalls(metrics)
+        self._channels = [rpc.channel(to, calls=calls) for to in (endpoints.status, endpoints.hlr)]
         self._egress = Egress(store, egress)
         self._care = care.AccountCare(settings, accounts=self._accounts, egress=self._egress, client=client)
         numbers = clients.HlrClient(self._channels[1])
@@ -173,7 +175,11 @@ class Role:
             care=self._care,
             sending=self._sending,
             in_hand=self._in_hand,
+            binding=self._bound,
         )
+
+    def _bound(self, provider: Provider, limit: str) -> None:
+        self._metrics.binding.met(provider.namespace, provider.name, limit)
 
     async def _with(self, uid: str, step: Callable[[Provider], Awaitable[float | None]]) -> float | None:
         provider = self._registry.get(uid)
@@ -181,9 +187,13 @@ class Role:
 
     async def _pump_step(self, uid: str, one: pump.Pump) -> float | None:
         provider = self._registry.get(uid)
-        if provider is None or provider.paused or provider.removed:
+        if provider is None or provider.removed:
+            return None
+        if provider.paused:
+            self._bound(provider, sender_metrics.PAUSE)
             return None
         if self._memory >= self._store.settings.claim_below_memory:
+            self._bound(provider, sender_metrics.STORE_MEMORY)
             return None
         return await one.step(provider)
 
@@ -206,9 +216,15 @@ class Role:
             loop.wake()
 
     async def _look_at_memory(self) -> None:
-        self._memory = await self._store.memory_used()
+        try:
+            self._memory = await self._store.memory_used()
+            self._metrics.show_store(await persistence.checks(self._store))
+        except errors.StoreAway:
+            self._metrics.show_store(None)
+            raise
         self._metrics.memory.set(self._memory)
 
     async def _measure(self) -> None:
+        self._metrics.binding.keep((one.namespace, one.name) for one in self._registry.all())
         for queue in await self._service.describe():
             self._upkeep.measure(queue)

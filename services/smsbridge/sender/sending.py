@@ -236,6 +236,8 @@ class Sending:
         self._metrics.batch_numbers.labels(*labels, claim.group.channel, effect.result).inc(size)
         self._metrics.batch_size.labels(*labels).observe(size)
         self._metrics.send_seconds.labels(*labels).observe(seconds)
+        for estimated, roubles in effects.costs(effect).items():
+            self._metrics.cost.labels(*labels, claim.group.channel, estimated).inc(float(roubles))
 
     async def _without_held_pairs(
         self, provider: Provider, account: smsc_account.Account, claim: outbox.Claim
@@ -251,6 +253,7 @@ class Sending:
             for member, wait in zip(claim.members, waits, strict=True)
             if wait
         ]
+        self._metrics.held_apart.labels(provider.namespace, provider.name).inc(len(moves))
         return await self._release(provider, claim, moves)
 
     def _hold_life_ms(self) -> int:

@@ -80,6 +80,8 @@ class Applier:
         for item, (_, key), result in zip(verdicts, found, results, strict=True):
             if not item.reading.known:
                 self._metrics.unknown_codes.labels(profile=key.profile).inc()
+            if result == "changed" and item.change.fell_back:
+                self._metrics.fell_back.labels(provider.namespace, provider.name).inc()
             if result == "changed":  # a repeat is no news of the account
                 await self._care.heed(account_key, provider, item.reading)
 

@@ -18,6 +18,17 @@ smsbridge_portal_updates_total{namespace,provider,result}
 smsbridge_portal_answers_total{namespace,provider,result}   answers to workflow steps:
                                   written | over | later | unanswered | dropped | stale
 smsbridge_portal_calls_total{result}          ok | or the error's code
+smsbridge_cascade_fallbacks_total{namespace,provider}    SMSC's own cascade went on to SMS
+smsbridge_messages_failed_total{namespace,provider,state,reason}   final, and not delivered; by the store
+smsbridge_duplicates_total{namespace,provider}           messages that were known already, as the store counts
+smsbridge_time_to_smsc_seconds{namespace,provider,lane}          histograms of the store: see `ages`
+smsbridge_time_to_delivered_seconds{namespace,provider,channel}
+smsbridge_time_to_portal_seconds{namespace,provider,lane}
+smsbridge_portal_delay_seconds{namespace,provider}
+smsbridge_portal_operating_used_ratio{namespace,provider}        see `portal_figures`
+smsbridge_portal_operating_cost_seconds{namespace,provider}
+smsbridge_portal_requests_used_ratio{namespace,provider}
+smsbridge_binding_limit{namespace,provider,limit}        1 for what holds writing back now
 smsbridge_status_loop_errors_total{loop}
 """
 
@@ -28,8 +39,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from smsbridge.core.provider import Provider
+from smsbridge.runtime.binding import Binding
+from smsbridge.status.ages import Ages
 from smsbridge.store.delivery import LedgerView
 
+PORTAL_OPERATING, PORTAL_REQUESTS = "portal_operating", "portal_requests"
 _PROVIDER = ("namespace", "provider")
 
 
@@ -89,8 +103,23 @@ class StatusMetrics:
         self.loop_errors = Counter(
             "smsbridge_status_loop_errors", "Background steps that failed.", ["loop"], registry=registry
         )
+        self.fell_back = Counter(
+            "smsbridge_cascade_fallbacks",
+            "Messages for which SMSC said that it had gone on from Viber to SMS.",
+            _PROVIDER,
+            registry=registry,
+        )
+        self.binding = Binding((PORTAL_OPERATING, PORTAL_REQUESTS), registry=registry)
         self.ledgers = Ledgers()
         registry.register(self.ledgers)
+        self.ages = Ages()
+        registry.register(self.ages)
+
+    def show(self, ledgers: Mapping[str, tuple[Provider, LedgerView]]) -> None:
+        """What the store counts, by provider uid; the whole picture."""
+        self.ledgers.update(ledgers)
+        self.ages.update(ledgers)
+        self.binding.keep((provider.namespace, provider.name) for provider, _ in ledgers.values())
 
 
 class Ledgers(Collector):
@@ -116,6 +145,18 @@ class Ledgers(Collector):
             "How often a final state was reached, by the channel that did it.",
             labels=[*_PROVIDER, "channel", "state"],
         )
+        failed = CounterMetricFamily(
+            "smsbridge_messages_failed",
+            "How often another final state than delivered was reached, and why.",
+            labels=[*_PROVIDER, "state", "reason"],
+        )
+        ends: dict[tuple[str, str, str, str], int] = {}
+        duplicates = CounterMetricFamily(
+            "smsbridge_duplicates",
+            "Messages that came once more and were not taken again.",
+            labels=_PROVIDER,
+        )
+        repeated: dict[tuple[str, str], int] = {}
         totals: dict[tuple[str, str, str, str], int] = {}
         gauges = {
             "smsbridge_messages_unaccounted": "Accepted messages less all that are somewhere: 0, or a bug.",
@@ -127,6 +168,11 @@ class Ledgers(Collector):
         figures: dict[tuple[str, str], list[float]] = {}
         for provider, view in read.values():
             place = (provider.namespace, provider.name)
+            for name, count in view.ends.items():
+                state, _, reason = name.partition("|")
+                end = (*place, state, reason)
+                ends[end] = ends.get(end, 0) + count
+            repeated[place] = repeated.get(place, 0) + view.duplicates
             for name, count in view.done.items():
                 channel, _, state = name.partition("|")
                 key = (*place, channel, state)
@@ -145,4 +191,8 @@ class Ledgers(Collector):
         for place, values in figures.items():
             for family, value in zip(families.values(), values, strict=True):
                 family.add_metric(place, value)
-        return [final, *families.values()]
+        for end, total in ends.items():
+            failed.add_metric(end, total)
+        for place, total in repeated.items():
+            duplicates.add_metric(place, total)
+        return [final, failed, duplicates, *families.values()]

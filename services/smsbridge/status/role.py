@@ -9,13 +9,14 @@ from smsbridge.bitrix24 import transport
 from smsbridge.core import errors
 from smsbridge.provisioning.portal import Portals
 from smsbridge.rpc import clients
-from smsbridge.runtime import rpc, tasks
+from smsbridge.runtime import rpc, rpc_calls, tasks
 from smsbridge.smsc.client import SmscClient
 from smsbridge.status.applier import Applier
 from smsbridge.status.care import AccountCare
 from smsbridge.status.cascade import Cascade
 from smsbridge.status.metrics import StatusMetrics
 from smsbridge.status.poller import Poller
+from smsbridge.status.portal_figures import PortalFigures
 from smsbridge.status.service import StatusService
 from smsbridge.status.servicer import SERVICE_NAME, StatusServicer
 from smsbridge.status.settings import StatusSettings
@@ -65,8 +66,12 @@ class Role:
         # What was taken to be written must leave soon, or its flight might outlast its rest.
         hurried = portal_limits.model_copy(update={"patience_seconds": settings.portal_turn_seconds})
         self._turns = PortalLimiter(store, hurried)
+        self._figures = PortalFigures(
+            providers=registry, installations=self._view, limits=self._turns, registry=metrics
+        )
         self._http = transport.Transport()
-        self._channels = [rpc.channel(endpoints.sender), rpc.channel(endpoints.hlr)]
+        calls = rpc_calls.ClientCalls(metrics)
+        self._channels = [rpc.channel(to, calls=calls) for to in (endpoints.sender, endpoints.hlr)]
         self._care = AccountCare(Care(self._accounts, Egress(store, egress)), self._metrics)
         self._service = StatusService(
             receipts=self._receipts,
@@ -123,7 +128,8 @@ class Role:
 
     async def _measure(self) -> None:
         ledgers = await self._service.ledgers()
-        self._metrics.ledgers.update({provider.uid: (provider, view) for provider, view in ledgers})
+        self._metrics.show({provider.uid: (provider, view) for provider, view in ledgers})
+        await self._figures.measure()
 
     def _applier(self) -> Applier:
         return Applier(

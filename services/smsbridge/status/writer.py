@@ -22,7 +22,7 @@ from smsbridge.core.installation import Installation
 from smsbridge.core.provider import Provider
 from smsbridge.runtime import tasks
 from smsbridge.status.flight import Cargo, Flight, Landing
-from smsbridge.status.metrics import StatusMetrics
+from smsbridge.status.metrics import PORTAL_OPERATING, PORTAL_REQUESTS, StatusMetrics
 from smsbridge.status.ports import Providers
 from smsbridge.status.settings import StatusSettings
 from smsbridge.store.portal_limiter import PortalLimiter
@@ -126,14 +126,14 @@ class Writer:
         linger = lane.last_left + settings.portal_linger_seconds - now
         if count < batch.MAX_COMMANDS and linger > 0:
             return linger
-        kinds, wait_seconds = await self._turn(installation.member_id, [state for _, state in due])
+        kinds, wait_seconds = await self._turn(installation.member_id, due)
         if not kinds:
             return wait_seconds
         api = self._portals.api(providers[0], installation.member_id)
         await self._leave(api, lane, installation, {kind: _that_have(due, kind) for kind in kinds})
         return 0.0 if count > batch.MAX_COMMANDS else settings.portal_linger_seconds
 
-    async def _turn(self, member_id: str, due: Sequence[Due]) -> tuple[list[Kind], float]:
+    async def _turn(self, member_id: str, due: Sequence[tuple[Provider, Due]]) -> tuple[list[Kind], float]:
         """What may leave in one batch now, in that order; else the seconds until something may.
 
         Either has a method of its own, and only one of them may be stopped.
@@ -142,17 +142,23 @@ class Writer:
         waits: list[float] = []
         room = batch.MAX_COMMANDS
         for kind, priority, method in _KINDS:
-            count = min(sum(state.of(kind) for state in due), room)
+            count = min(sum(state.of(kind) for _, state in due), room)
             if not count:
                 continue
             goes_as = limiter.Priority.ROBOTS if kinds else priority  # it may ride along
             turn = await self._turns.turn(member_id, priority=goes_as, method=method, commands=count)
             if turn.wait_seconds > 0:
                 waits.append(turn.wait_seconds)
+                self._bound(turn.why, _that_have(due, kind))
             else:
                 kinds.append(kind)
                 room -= count
         return kinds, min(waits, default=0.0)
+
+    def _bound(self, why: str, waiting: Sequence[Provider]) -> None:
+        limit = PORTAL_OPERATING if why.startswith("operating") else PORTAL_REQUESTS
+        for provider in waiting:
+            self._metrics.binding.met(provider.namespace, provider.name, limit)
 
     async def _leave(
         self,

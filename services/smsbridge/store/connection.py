@@ -209,16 +209,20 @@ class Store:
 
     async def memory_used(self) -> float:
         """Share of maxmemory in use, of the fullest server that answers; 0.0 where none is set."""
-        shares = []
+        return max(_share(info) for info in await self.info("memory"))
+
+    async def info(self, section: str) -> list[dict[str, Any]]:
+        """A section of INFO from each primary that answers. Raises StoreAway where none does."""
+        told = []
         found = await self._primaries()
         for server in found:
             try:
                 async with translated():
-                    shares.append(_share(await server.execute_command("INFO", "memory")))
+                    told.append(await server.execute_command("INFO", section))
             except errors.StoreAway:
-                if server is found[-1] and not shares:
+                if server is found[-1] and not told:
                     raise
-        return max(shares)
+        return told
 
     async def now_ms(self, tag: str) -> int:
         """By the clock of the server that owns `tag`, as its scripts see it."""

@@ -141,6 +141,11 @@ class LedgerView:
     portal_lag_ms: int
     polls: int
     plans: int
+    ends: Mapping[str, int] = field(
+        default_factory=dict
+    )  # STATE|REASON of what was not delivered: only grows
+    duplicates: int = 0  # messages that came once more: only grows
+    ages: Mapping[str, int] = field(default_factory=dict)  # STAGE|LABEL|CLASS, as prelude.lua has it
 
     @property
     def unaccounted(self) -> int:
@@ -228,6 +233,9 @@ class Deliveries:
             portal_lag_ms=int(found["portal_lag_ms"]),
             polls=found["polls"],
             plans=found["plans"],
+            ends={name: int(count) for name, count in (found["ends"] or {}).items()},
+            duplicates=int((found["n"] or {}).get("duplicates", 0)),
+            ages={name: int(count) for name, count in (found["ages"] or {}).items()},
         )
 
     async def journalled(self) -> int:

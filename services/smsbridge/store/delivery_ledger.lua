@@ -10,7 +10,7 @@ local function oldest(key)
   return first[2] and math.max(0, now() - num(first[2])) or 0
 end
 return cjson.encode({
-  n = map('n'), fin = map('fin'), done = map('done'),
+  n = map('n'), fin = map('fin'), done = map('done'), ends = map('ends'), ages = map('ages'),
   held = redis.call('SCARD', T .. 's:held'), queued = redis.call('SCARD', T .. 's:queued'),
   sending = redis.call('SCARD', T .. 's:sending'), sent = redis.call('SCARD', T .. 's:sent'),
   portal = redis.call('ZCARD', T .. 'dirty') + redis.call('ZCARD', T .. 'steps'),

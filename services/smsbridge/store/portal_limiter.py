@@ -113,6 +113,15 @@ class Turn:
     stopped: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Headroom:
+    """How much of a portal's limits is in use. `cost_seconds`: operating time of one command."""
+
+    requests_ratio: float
+    operating_ratio: float
+    cost_seconds: float
+
+
 class PortalLimiter:
     def __init__(
         self,
@@ -162,6 +171,19 @@ class PortalLimiter:
         async with connection.translated():
             found = await self._store.redis.hgetall(tags.portal(portal) + "flags")
         return {name.decode(): int(float(at)) for name, at in found.items()}
+
+    async def headroom(self, portal: str, *, method: str) -> Headroom:
+        """As it is now; changes nothing."""
+        limits = self._limits
+        payload = {
+            "method": method,
+            "rate": limits.requests_per_second,
+            "operating_limit": limits.operating_limit_seconds,
+            "cost": limits.operating_cost_seconds,
+        }
+        found = await self._store.run("limiter_read", tags.portal(portal), scripts.encode(payload))
+        operating = found["used"] / found["limit"] if found["limit"] else 0.0
+        return Headroom(found["level"] / limits.burst, operating, float(found["cost"]))
 
     async def calls_today(self, portal: str) -> int:
         """Requests to the portal since midnight (UTC), of all roles."""

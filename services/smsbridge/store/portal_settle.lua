@@ -57,11 +57,19 @@ local function not_found(r, rep)
   return 'not_found'
 end
 
+-- From the door, and from when it might be written: final, and no longer kept quiet.
+local function count_portal(key)
+  local m = redis.call('HMGET', key, 'lane', 'acc', 'ft')
+  count_age('portal', m[1], at - num(m[2]))
+  count_age('portal_delay', '', at - math.max(num(m[3]), num(m[2]) + PORTAL_QUIET_MS))
+end
+
 local function written(r)
   local key = T .. 'm:' .. r.mid
   redis.call('HSET', key, 'pd', r.status)
   redis.call('HDEL', key, 'po', 'pf', 'pn', 'pn0', 'px')
   redis.call('ZREM', T .. 'dirty', r.mid)
+  if r.status ~= 'queued' and r.status ~= 'sent' then count_portal(key) end
   event(r.mid, 'portal_written', { status = r.status })
   portal_touch(r.mid)
   return 'written'

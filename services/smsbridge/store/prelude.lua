@@ -4,6 +4,7 @@
 -- milliseconds of the store's clock. Constants in capitals are put in front by store/scripts.py.
 --
 --   m:MID    hash, the message: to th org lane rep route legs rule doc trace st rs acc exp na nx
+--            ft (when it became final last)
 --            lk (since when it waits for a look-up of its number, -1 once it does no more)
 --            pv (version of what the portal should show) pd (what it was told last) pq ("1" once it was told queued)
 --            tok (event token of its workflow step, until that is answered) pa (when it was, or was found over)
@@ -20,6 +21,9 @@
 --   ready:LANE list, compositions that a split made
 --   s:STATE  set, messages by state (held, queued, sending, sent); fin: hash, final ones by state; n: counters
 --   done     hash CHANNEL|STATE, how often a final state was reached: only grows
+--   ends     hash STATE|REASON, how often another final state than `delivered` was reached, and why: only grows
+--   ages     hash STAGE|LABEL|CLASS, how often a stage was reached at an age of that class (its upper bound in ms, or
+--            `more`); STAGE|LABEL|sum, all these ages together (ms): only grows
 --   subs     hash "MID|K", submissions to tell status;  plans: hash "MID|K", attempts to be handed to the sender
 --   poll     sorted set, references by the time of the next status question; casc: messages by the end of a leg's wait
 --   dirty    sorted set, messages by the time their portal status is to be written
@@ -124,6 +128,17 @@ local function portal_touch(mid)
   end
 end
 
+-- A stage was reached after `ms`; `label` is what its figures are told apart by.
+local function count_age(stage, label, ms)
+  local name, class = stage .. '|' .. label .. '|', 'more'
+  ms = math.max(0, ms)
+  for _, bound in ipairs(AGE_BOUNDS_MS) do
+    if ms <= bound then class = bound break end
+  end
+  redis.call('HINCRBY', T .. 'ages', name .. class, 1)
+  redis.call('HINCRBY', T .. 'ages', name .. 'sum', ms)
+end
+
 -- Moves a message to a state; keeps the sets, the ledger, the text's life and the portal's wish in step.
 local function set_state(mid, new, reason)
   local key = T .. 'm:' .. mid
@@ -146,8 +161,12 @@ local function set_state(mid, new, reason)
         if redis.call('HGET', key, 'a' .. j .. ':st') == 'delivered' then k = j break end
       end
     end
-    local channel = redis.call('HMGET', key, 'a' .. k .. ':by', 'a' .. k .. ':ch')
-    redis.call('HINCRBY', T .. 'done', (channel[1] or channel[2] or 'none') .. '|' .. new, 1)
+    local found = redis.call('HMGET', key, 'a' .. k .. ':by', 'a' .. k .. ':ch', 'acc')
+    local channel = found[1] or found[2] or 'none'
+    redis.call('HINCRBY', T .. 'done', channel .. '|' .. new, 1)
+    redis.call('HSET', key, 'ft', now())
+    if new == 'delivered' then count_age('delivered', channel, now() - num(found[3]))
+    else redis.call('HINCRBY', T .. 'ends', new .. '|' .. (reason or ''), 1) end
     redis.call('ZREM', T .. 'exp', mid)
     if not (old and FINAL[old]) and th then drop_text(th) end
     redis.call('PEXPIRE', key, RECORD_KEPT_MS)

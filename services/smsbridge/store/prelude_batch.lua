@@ -4,7 +4,8 @@
 local function accepted(ref, b, a)
   local mid, k = split_ref(ref)
   local at = now()
-  local m = redis.call('HMGET', T .. 'm:' .. mid, 'nx', 'legs', 'a' .. k .. ':rk', 'to', 'a' .. k .. ':st', 'a' .. k .. ':cid')
+  local m = redis.call('HMGET', T .. 'm:' .. mid, 'nx', 'legs', 'a' .. k .. ':rk', 'to', 'a' .. k .. ':st', 'a' .. k .. ':cid',
+    'acc', 'lane')
   if not m[4] then return end
   if m[6] ~= b.cid then return end
   if num(m[3]) >= RANKS.sent then return end
@@ -16,6 +17,7 @@ local function accepted(ref, b, a)
   set_attempt(mid, k, 'sent', { sid = a.sid, own = a.own and '1' or '0', cnt = a.cnt or '', cost = a.cost or '',
     est = a.est and '1' or '0', prof = b.prof, acct = b.acct, at = at, close = close,
     nat = leg.native and tostring(leg.wait_seconds) or '' })
+  if k == 1 then count_age('smsc', m[8], at - num(m[7])) end
   redis.call('ZADD', T .. 'poll', at + FIRST_POLL_MS, ref)
   if m[1] == '1' and num(leg.wait_seconds) > 0 then redis.call('ZADD', T .. 'casc', at + leg.wait_seconds * 1000, mid) end
   redis.call('HSET', T .. 'subs', ref, cjson.encode({ message_id = mid, attempt = k, account_key = b.acct,

@@ -57,6 +57,21 @@ class StoreTimes(BaseModel):
 
 
 EVENTS_KEPT = 50
+# Upper bounds (ms) of the classes in which the store counts how old messages were at each stage.
+AGE_BOUNDS_MS = (
+    500,
+    1000,
+    2500,
+    5000,
+    10_000,
+    30_000,
+    60_000,
+    300_000,
+    900_000,
+    3_600_000,
+    14_400_000,
+    86_400_000,
+)
 FINAL_RANK = 5  # core.delivery.FINAL_RANK; a test compares the two
 
 
@@ -72,6 +87,7 @@ class ScriptText:
         shared = "\n".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in _preludes(body))
         constants = {**{k.upper(): v for k, v in times.model_dump().items()}, "EVENTS_KEPT": EVENTS_KEPT}
         constants["FINAL_RANK"] = FINAL_RANK
+        constants["AGE_BOUNDS_MS"] = f"{{{', '.join(map(str, AGE_BOUNDS_MS))}}}"
         head = "\n".join(f"local {name} = {value}" for name, value in constants.items())
         self.text = f"{flags}{head}\n{shared}\n{body}"
         self.sha = hashlib.sha1(self.text.encode()).hexdigest()  # noqa: S324 - EVALSHA's own digest
