@@ -4,13 +4,12 @@ import asyncio
 import time
 from pathlib import Path
 
-from smsbridge.core.verification import Source, State, Verification
-
 from bench import plans, stand
 from bench.plans import Plan
 from bench.report import NumbersReport
 from bench.sizes import Sizes
 from smsbridge.core.errand import EntityType
+from smsbridge.core.verification import Source, State, Verification
 from smsbridge.rpc import clients
 from smsbridge.runtime import rpc, rundir
 from smsbridge.sandbox.client import SandboxClient

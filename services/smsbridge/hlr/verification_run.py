@@ -163,10 +163,11 @@ class Run:
 
     async def _page(self, page: Page) -> Done:
         tools, uid = self._tools, self._rules.provider.uid
+        if self._crm is not None:
+            # At once: what was read tells nothing of a hand once look-ups were waited for.
+            await tools.patience(partial(self._look_for_hands, self._crm, page))
         found = await tools.patience(lambda: tools.verifications.known(uid, self._record.id, page.msisdns))
         found |= await self._numbers.look_up([m for m in page.msisdns if m not in found])
-        if self._crm is not None:
-            await tools.patience(partial(self._look_for_hands, self._crm, page))
         counts, changes = Counter({"done": len(page.items)}), []
         for item in page.items:
             if item.entity is None or self._crm is None:

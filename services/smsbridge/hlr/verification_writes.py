@@ -11,6 +11,7 @@ from functools import partial
 
 from smsbridge.bitrix24 import batch, forms, limiter
 from smsbridge.bitrix24 import crm as portal_crm
+from smsbridge.bitrix24 import errors as portal_errors
 from smsbridge.core import errors
 from smsbridge.core.errand import EntityType
 from smsbridge.hlr.entities import ProviderCrm
@@ -18,6 +19,14 @@ from smsbridge.hlr.patience import Patience
 from smsbridge.hlr.updates import Change, Updates
 from smsbridge.runtime import tasks
 
+# What a command may meet that is no word about its entity.
+_OF_ALL = (
+    portal_errors.InstallationBroken,
+    portal_errors.InsufficientScope,
+    portal_errors.ClientRefused,
+    portal_errors.PortalGone,
+    portal_errors.TokenExpired,
+)
 WRITTEN, GONE, REFUSED = "written", "gone", "refused"
 
 
@@ -123,6 +132,9 @@ class Writer:
 
 
 def _settled(write: _Write, result: batch.CommandResult) -> bool:
+    """Raises what concerns the whole portal."""
+    if isinstance(result.error, _OF_ALL):
+        raise result.error
     if isinstance(result.error, errors.Away):
         return False
     word = WRITTEN
