@@ -116,7 +116,17 @@ def _acceptance(
         "cnt": parts,
         "cost": str(cost) if cost is not None else "",
         "est": estimated and cost is not None,
+        "sp": _price(context.prices.sms),
     }
+
+
+def priced(prices: Prices, channel: Channel) -> dict[str, str]:
+    """What the settings know of an attempt's price, where nobody told what it cost."""
+    return {"sp": _price(prices.sms), "up": _price(estimate(prices, channel, 1))}
+
+
+def _price(price: Decimal | None) -> str:
+    return "" if price is None else str(price)
 
 
 def estimate(prices: Prices, channel: Channel, parts: int) -> Decimal | None:

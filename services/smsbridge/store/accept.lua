@@ -23,6 +23,12 @@ local function keep(m, st)
     'exp', m.exp, 'seg', m.seg, 'na', 1, 'nx', m.nx, 'st', st, 'rs', '', 'pv', 1,
     'a1:ch', m.ch, 'a1:st', 'queued', 'a1:rk', 1, 'a1:gid', m.gid, 'a1:gi', m.gi, 'a1:in', at)
   redis.call('RPUSH', T .. 'h:' .. m.mid, event_of(m))
+  if m.to ~= '' then
+    local key = T .. 'to:' .. m.to
+    local length = redis.call('LPUSH', key, m.mid)
+    if length > 1 then redis.call('PERSIST', key) end  -- it expires when its last message has been final for long
+    if length > PHONE_MESSAGES_KEPT then redis.call('LTRIM', key, 0, PHONE_MESSAGES_KEPT - 1) end
+  end
   texts[m.th] = texts[m.th] or { text = m.text, count = 0 }
   texts[m.th].count = texts[m.th].count + 1
   kept = kept + 1

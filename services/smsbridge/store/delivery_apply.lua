@@ -15,6 +15,13 @@ local function tell(x, what, state)
   event(x.mid, what, { attempt = x.k, code = x.code, err = x.err, from = x.from, state = state, reason = x.reason })
 end
 
+-- Instead of the Viber message the SMS is charged; where no price is reported, the settings' one stands for it.
+local function price_as_sms(key, p)
+  local v = redis.call('HMGET', key, p .. 'est', 'sp', 'seg')
+  if v[1] ~= '1' or (v[2] or '') == '' then return end
+  redis.call('HSET', key, p .. 'cost', money_text(money_units(v[2]) * math.max(1, num(v[3]))))
+end
+
 -- Profile guide's 22: SMSC's own SMS is on its way. No state of ours, but a fact, and more time.
 local function fell_back(x, v, p)
   local key = T .. 'm:' .. x.mid
@@ -22,6 +29,7 @@ local function fell_back(x, v, p)
   local at = now()
   redis.call('HSET', key, p .. 'fb', at)
   if not v.by then redis.call('HSET', key, p .. 'by', 'sms') end
+  if v.by ~= 'viber' then price_as_sms(key, p) end
   if x.learn and v.by ~= 'viber' then learn(v.to, 'sms') end
   if v.rank < FINAL_RANK then
     local close = math.min(at + 86400000 + CLOSE_EXTRA_MS, v.at + CLOSE_MOST_MS)
@@ -77,6 +85,7 @@ local function apply(x)
   if x.known == false and x.from == 'callback' then tell(x, 'unknown_code') end
   promote(x.mid)
   if x.ask_again then ask_again(x.mid, x.k) end
+  if changed or x.cost then roll_up_again(x.mid) end
   return changed and 'changed' or 'same'
 end
 

@@ -1,7 +1,7 @@
 """Loads the Lua scripts and runs them: one round trip each, by digest.
 
-A script is its own file behind shared ones: `prelude_common.lua` always, `prelude.lua` for the provider tag,
-and what a group of scripts shares besides (`prelude_batch.lua`, `prelude_delivery.lua`,
+A script is its own file behind shared ones: `prelude_common.lua` always, `prelude_rollup.lua` and `prelude.lua`
+for the provider tag, and what a group of scripts shares besides (`prelude_batch.lua`, `prelude_delivery.lua`,
 `prelude_numbers.lua`); its first line says which. The times that scripts need are written in front as
 constants, so that every process of a deployment runs the same text.
 """
@@ -50,6 +50,9 @@ class StoreTimes(BaseModel):
     alive_kept_ms: int = Field(
         7 * 86_400_000, description="A delivered SMS proves for so long that its number can be reached (ms)."
     )
+    rollup_kept_ms: int = Field(
+        400 * 86_400_000, description="What reports are made of, after the day that it belongs to (ms)."
+    )
     token_hold_ms: int = Field(
         900_000,
         description="A message with a foreign application token is held so long, then compared again (ms).",
@@ -57,7 +60,18 @@ class StoreTimes(BaseModel):
 
 
 EVENTS_KEPT = 50
+PHONE_MESSAGES_KEPT = 20  # messages of one number that are found by it
+UNPLACED_MOST = 100_000  # final messages that wait for their carrier and region
+ROLLUP_NAMES_MOST = 300  # carriers, or regions, of one provider's day
+_MESSAGES = ("prelude_common", "prelude_rollup", "prelude")  # what the provider tag's scripts share
 FINAL_RANK = 5  # core.delivery.FINAL_RANK; a test compares the two
+_BOUNDS = {
+    "EVENTS_KEPT": EVENTS_KEPT,
+    "PHONE_MESSAGES_KEPT": PHONE_MESSAGES_KEPT,
+    "UNPLACED_MOST": UNPLACED_MOST,
+    "ROLLUP_NAMES_MOST": ROLLUP_NAMES_MOST,
+    "FINAL_RANK": FINAL_RANK,
+}
 
 
 class ScriptText:
@@ -70,8 +84,7 @@ class ScriptText:
         body = (folder / f"{name}.lua").read_text(encoding="utf-8")
         flags, body = _take_flags(body)
         shared = "\n".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in _preludes(body))
-        constants = {**{k.upper(): v for k, v in times.model_dump().items()}, "EVENTS_KEPT": EVENTS_KEPT}
-        constants["FINAL_RANK"] = FINAL_RANK
+        constants = {**{k.upper(): v for k, v in times.model_dump().items()}, **_BOUNDS}
         head = "\n".join(f"local {name} = {value}" for name, value in constants.items())
         self.text = f"{flags}{head}\n{shared}\n{body}"
         self.sha = hashlib.sha1(self.text.encode()).hexdigest()  # noqa: S324 - EVALSHA's own digest
@@ -81,10 +94,10 @@ def _preludes(body: str) -> tuple[str, ...]:
     """Which shared files stand in front; a script's first line says what it works on."""
     for part in ("batch", "delivery"):
         if body.startswith(f"-- provider tag, {part}"):
-            return "prelude_common", "prelude", f"prelude_{part}"
+            return *_MESSAGES, f"prelude_{part}"
     if body.startswith("-- account tag, numbers"):
         return "prelude_common", "prelude_numbers"
-    return ("prelude_common", "prelude") if body.startswith("-- provider tag") else ("prelude_common",)
+    return _MESSAGES if body.startswith("-- provider tag") else ("prelude_common",)
 
 
 def _take_flags(body: str) -> tuple[str, str]:

@@ -1,0 +1,168 @@
+-- Rollups for reports: what each message that is final adds to the day on which it was accepted.
+--
+-- Stands between prelude_common.lua and prelude.lua. A day is Moscow's, counted from 1970. Money is counted in
+-- ten-thousandths of a rouble. Nothing is ever added twice: what a message has added stands in its record, and a
+-- later word about it adds the difference.
+--
+--   rw:DAY   hash WAY|MEASURE. WAY is sms, viber, cascade_viber, cascade_sms (what a cascade ended in), or none (SMSC
+--            never had it)
+--   rc:DAY, rg:DAY  the same by carrier and by region, as far as hlr knew them
+--   unplaced sorted set, final messages by time whose carrier and region were not asked for yet
+--   fields of the message: ru (what it has added: DAY|WAY|MEASURE=N,...), cr and rg (its carrier and region),
+--            sp (price of one segment by SMS, as the provider's settings said when it was sent)
+--
+-- MEASURE: n messages, x of them never with SMSC, v delivered by Viber, r read, ck and ce cost (known, estimated), cu
+-- messages of which SMSC took an attempt whose cost nobody knows, cc cost of cascades, so what these would have cost by
+-- SMS only, sg their segments where nobody knows that, ks and kg known cost and segments of SMS, hSECONDS delivered
+-- within so long (and not within the next smaller), f:REASON not delivered.
+
+local DAY_MS, MOSCOW_MS, MONEY_UNIT = 86400000, 10800000, 10000
+local DELIVERED_WITHIN = { 1, 2, 3, 5, 7, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600, 900, 1800, 3600, 7200, 14400,
+  28800, 43200, 86400, 172800, 259200, 1296000 }
+
+local function money_units(text) return math.floor(num(text) * MONEY_UNIT + 0.5) end
+
+local function money_text(units)
+  if units % 100 == 0 then return string.format('%d.%02d', math.floor(units / MONEY_UNIT), units % MONEY_UNIT / 100) end
+  return string.format('%d.%04d', math.floor(units / MONEY_UNIT), units % MONEY_UNIT)
+end
+
+local ATTEMPT_FIELDS = { 'st', 'ch', 'by', 'at', 'cost', 'est', 'cnt', 'fin', 'dl', 'rd' }
+
+local function attempt_of(key, k)
+  local names = {}
+  for i, name in ipairs(ATTEMPT_FIELDS) do names[i] = 'a' .. k .. ':' .. name end
+  local v, a = redis.call('HMGET', key, unpack(names)), {}
+  for i, name in ipairs(ATTEMPT_FIELDS) do a[name] = v[i] or nil end
+  return a
+end
+
+local function bucket(ms)
+  for _, seconds in ipairs(DELIVERED_WITHIN) do
+    if ms <= seconds * 1000 then return seconds end
+  end
+  return DELIVERED_WITHIN[#DELIVERED_WITHIN]
+end
+
+-- What it cost. Answers false where SMSC never had it.
+local function add_costs(f, attempts)
+  local had, unknown = false, false
+  for _, a in ipairs(attempts) do
+    if a.at then
+      had = true
+      if not a.cost or a.cost == '' then
+        unknown = true
+      else
+        local units = money_units(a.cost)
+        local estimated = a.est == '1'
+        f[estimated and 'ce' or 'ck'] = (f[estimated and 'ce' or 'ck'] or 0) + units
+        if a.ch == 'sms' and not estimated then
+          f.ks, f.kg = (f.ks or 0) + units, (f.kg or 0) + math.max(1, num(a.cnt))
+        end
+      end
+    elseif a.st == 'unknown' then
+      had, unknown = true, true
+    end
+  end
+  if unknown then f.cu = 1 end
+  return had
+end
+
+-- A cascade beside SMS only: what its own SMS cost stands where there was one, else the price of the settings.
+local function add_comparison(f, m, attempts)
+  f.cc = (f.ck or 0) + (f.ce or 0)
+  for _, a in ipairs(attempts) do
+    if a.ch == 'sms' and a.at and a.cost and a.cost ~= '' then
+      f.so = money_units(a.cost)
+      return
+    end
+  end
+  local segments = math.max(1, num(m.seg))
+  if m.sp and m.sp ~= '' then f.so = money_units(m.sp) * segments else f.sg = segments end
+end
+
+-- The day, the way and the measures of a final message.
+local function contribution(key, m)
+  local attempts, arrived, f = {}, nil, { n = 1 }
+  for k = 1, num(m.na) do
+    local a = attempt_of(key, k)
+    attempts[k] = a
+    if a.st == 'delivered' and not arrived then arrived = a end
+  end
+  local had = add_costs(f, attempts)
+  local ended = arrived or attempts[#attempts] or {}
+  local channel = ended.by or ended.ch or 'sms'
+  local way = 'none'
+  if not had then f.x = 1
+  elseif m.route == 'cascade' then
+    way = 'cascade_' .. channel
+    add_comparison(f, m, attempts)
+  else way = channel end
+  if m.st == 'delivered' and arrived then
+    f['h' .. bucket(num(arrived.dl or arrived.fin) - num(m.acc))] = 1
+    if channel == 'viber' then f.v = 1 end
+    if arrived.rd == '1' then f.r = 1 end
+  else
+    local why = (m.rs and m.rs ~= '') and m.rs or m.st
+    f['f:' .. string.gsub(why, '[^%w_]', '_')] = 1
+  end
+  return math.floor((num(m.acc) + MOSCOW_MS) / DAY_MS), way, f
+end
+
+local function dump_contribution(day, way, f)
+  local names, parts = {}, {}
+  for name in pairs(f) do names[#names + 1] = name end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    if f[name] ~= 0 then parts[#parts + 1] = name .. '=' .. string.format('%d', f[name]) end
+  end
+  return string.format('%d|%s|', day, way) .. table.concat(parts, ',')
+end
+
+local function load_contribution(text)
+  local day, way, rest = string.match(text or '', '^(%-?%d+)|([%w_]+)|(.*)$')
+  local f = {}
+  for name, count in string.gmatch(rest or '', '([^=,]+)=(%-?%d+)') do f[name] = tonumber(count) end
+  return day, way, f
+end
+
+-- Adds `f` times `sign` under `name` of one table of a day.
+local function add_to_day(kind, day, name, f, sign)
+  local key = T .. kind .. ':' .. day
+  for measure, count in pairs(f) do
+    if count ~= 0 then redis.call('HINCRBY', key, name .. '|' .. measure, string.format('%d', sign * count)) end
+  end
+  redis.call('PEXPIREAT', key, string.format('%d', (tonumber(day) + 1) * DAY_MS - MOSCOW_MS + ROLLUP_KEPT_MS))
+end
+
+-- The whole of a contribution, where it belongs. `m`: cr, rg.
+local function add_contribution(text, m, sign)
+  local day, way, f = load_contribution(text)
+  if not day then return end
+  add_to_day('rw', day, way, f, sign)
+  if m.cr and m.cr ~= '' then add_to_day('rc', day, m.cr, f, sign) end
+  if m.rg and m.rg ~= '' then add_to_day('rg', day, m.rg, f, sign) end
+end
+
+-- Brings what a final message has added up to date. May be repeated: without news it changes nothing.
+local function roll_up(mid)
+  local key = T .. 'm:' .. mid
+  local v = redis.call('HMGET', key, 'acc', 'route', 'na', 'st', 'rs', 'seg', 'sp', 'ru', 'cr', 'rg', 'to')
+  local m = { acc = v[1], route = v[2], na = v[3], st = v[4], rs = v[5], seg = v[6], sp = v[7], cr = v[9], rg = v[10] }
+  local old, new = v[8] or '', dump_contribution(contribution(key, m))
+  if old == new then return end
+  add_contribution(new, m, 1)
+  if old ~= '' then
+    add_contribution(old, m, -1)
+  elseif v[11] and v[11] ~= '' then
+    redis.call('ZADD', T .. 'unplaced', now(), mid)
+    -- Nobody asks for them (hlr is away, say): the oldest stay without carrier and region.
+    if redis.call('ZCARD', T .. 'unplaced') > UNPLACED_MOST then redis.call('ZPOPMIN', T .. 'unplaced') end
+  end
+  redis.call('HSET', key, 'ru', new)
+end
+
+-- The same for a message that may be final: what is said of an attempt can change its cost, or that it was read.
+local function roll_up_again(mid)
+  if redis.call('HEXISTS', T .. 'm:' .. mid, 'ru') == 1 then roll_up(mid) end
+end
