@@ -1,4 +1,4 @@
-"""Rollups on a real Valkey: every final message is counted once and corrected once, repeats change nothing."""
+"""Rollups on a real Valkey: a final message is counted once and corrected once; repeats change nothing."""
 
 from collections.abc import Mapping
 from datetime import timedelta

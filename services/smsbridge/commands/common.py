@@ -74,12 +74,12 @@ def print_json(value: object) -> None:
     print(json.dumps(value, ensure_ascii=False, indent=2, default=str))
 
 
-def address_of(role: str, *, data: Path | None, address: str) -> str:
+def address_of(role: str, *, data: Path | None, address: str, option: str = "--address") -> str:
     """HOST:PORT of a role's gRPC server, from the one option or the other."""
     if address:
         return address
     if data is None:
-        raise typer.BadParameter("give --data DIR of a `smsbridge run all`, or --address HOST:PORT")
+        raise typer.BadParameter(f"give --data DIR of a `smsbridge run all`, or {option} HOST:PORT")
     run_file = rundir.read(data)
     if run_file is None or role not in run_file.processes:
         raise errors.ConfigError(f"no stack was started in {data}; give the --data of a `smsbridge run all`")

@@ -152,6 +152,7 @@ def _ledger(provider: Provider, view: LedgerView) -> status_pb2.Ledger:
         final=dict(view.final),
         unaccounted=view.unaccounted,
         portal_outbox=view.portal_outbox,
+        portal_lag_ms=view.portal_lag_ms,
     )
 
 

@@ -2,8 +2,8 @@
 
 A script is its own file behind shared ones: `prelude_common.lua` always, `prelude_rollup.lua` and
 `prelude.lua` for the provider tag, and what a group of scripts shares besides (`prelude_batch.lua`,
-`prelude_delivery.lua`, `prelude_numbers.lua`); its first line says which. The times that scripts need are written in front as
-constants, so that every process of a deployment runs the same text.
+`prelude_delivery.lua`, `prelude_numbers.lua`); its first line says which. The times that scripts need are
+written in front as constants, so that every process of a deployment runs the same text.
 """
 
 import hashlib

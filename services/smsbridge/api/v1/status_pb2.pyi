@@ -512,6 +512,7 @@ class Ledger(_message.Message):
     FINAL_FIELD_NUMBER: _builtins.int
     UNACCOUNTED_FIELD_NUMBER: _builtins.int
     PORTAL_OUTBOX_FIELD_NUMBER: _builtins.int
+    PORTAL_LAG_MS_FIELD_NUMBER: _builtins.int
     provider_uid: _builtins.str
     namespace: _builtins.str
     name: _builtins.str
@@ -524,6 +525,8 @@ class Ledger(_message.Message):
     """accepted less all the others."""
     portal_outbox: _builtins.int
     """Portal statuses waiting to be written."""
+    portal_lag_ms: _builtins.int
+    """How late the oldest of them is."""
     @_builtins.property
     def final(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """By state: delivered, undelivered, failed, expired, cancelled, outcome_unknown."""
@@ -542,10 +545,11 @@ class Ledger(_message.Message):
         final: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         unaccounted: _builtins.int = ...,
         portal_outbox: _builtins.int = ...,
+        portal_lag_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "final", b"final", "held", b"held", "name", b"name", "namespace", b"namespace", "portal_outbox", b"portal_outbox", "provider_uid", b"provider_uid", "sending", b"sending", "sent", b"sent", "unaccounted", b"unaccounted", "waiting", b"waiting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "final", b"final", "held", b"held", "name", b"name", "namespace", b"namespace", "portal_lag_ms", b"portal_lag_ms", "portal_outbox", b"portal_outbox", "provider_uid", b"provider_uid", "sending", b"sending", "sent", b"sent", "unaccounted", b"unaccounted", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
