@@ -227,6 +227,8 @@ def _attempts(record: status_pb2.MessageRecord) -> Table:
 
 def _events(record: status_pb2.MessageRecord) -> Table:
     table = common.table("Time (UTC)", "Event", "What happened")
+    table.box = None  # sentences need the room
+    table.columns[0].no_wrap = True
     for event in record.events:
         at = datetime.fromtimestamp(event.at_ms / 1000, UTC)
         detail = ", ".join(f"{name}={value}" for name, value in sorted(event.detail.items()))

@@ -63,9 +63,8 @@ class Line:
 def lines(before: Sample | None, now: Sample) -> list[Line]:
     queues = {one.provider_uid: one for one in now.queues}
     ledgers = {one.provider_uid: one for one in (now.ledgers.ledgers if now.ledgers else ())}
-    labels = {
-        one.provider_uid: f"{one.namespace}/{one.name}" for one in (*queues.values(), *ledgers.values())
-    }
+    labels = {uid: f"{one.namespace}/{one.name}" for uid, one in queues.items()}
+    labels |= {uid: f"{one.namespace}/{one.name}" for uid, one in ledgers.items()}
     found = []
     for uid, label in sorted(labels.items(), key=lambda item: (item[1], item[0])):
         queue, ledger = queues.get(uid), ledgers.get(uid)

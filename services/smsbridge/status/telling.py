@@ -21,7 +21,7 @@ ORIGINS = {
     "manual": "the command line",
 }
 CHANNELS = {"sms": "SMS", "viber": "Viber"}
-ROUTES = {**CHANNELS, "cascade": "a cascade"}
+ROUTES = {**CHANNELS, "cascade": "cascade"}
 
 WHY = {
     "application_token": "its application token was not the installation's",
@@ -69,10 +69,10 @@ WHY = {
     "status_unanswered": "status.php gave no usable answer, or may not be asked now",
     "account_changed": "no provider names the account any more that it was sent by",
     "paused": "the provider is paused, so nothing is repeated",
-    "not_delivered_in_time": "the first channel did not deliver it in time",
+    "not_delivered_in_time": "the channel before did not deliver it in time",
     "not_read_in_time": "it was not read in time",
-    "forbidden": "SMSC had forbidden the first one",
-    "closed": "no receipt for the first one came in time",
+    "forbidden": "SMSC had forbidden it by the channel before",
+    "closed": "no receipt of the channel before came in time",
     "not_found": "the portal does not know the message",
     "too_old": "the portal forgets a message after 14 days",
 }
@@ -95,7 +95,7 @@ def reason_sentence(reason: str) -> str:
 def why_sentence(word: str) -> str:
     """Of an event's `why`; a reason is one too."""
     if word.startswith("code_"):
-        return f"SMSC said {word.removeprefix('code_')} of the first one"
+        return f"SMSC reported {word.removeprefix('code_')} for the channel before"
     if word.startswith("http_"):
         return f"SMSC answered with HTTP {word.removeprefix('http_')}"
     return WHY.get(word) or reason_sentence(word)
