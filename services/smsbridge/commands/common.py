@@ -57,6 +57,12 @@ def console() -> Console:
     return Console(highlight=False)
 
 
+def wide_console() -> Console:
+    """For tables of many columns: a pipe has no width, and need not fold them."""
+    made = console()
+    return made if made.is_terminal else Console(highlight=False, width=160)
+
+
 def fail(sentence: str) -> NoReturn:
     """Ends the command: what was asked about is bad, or cannot be done."""
     raise Failed(sentence)

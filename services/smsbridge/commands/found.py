@@ -28,7 +28,7 @@ def print_list(found: Sequence[status_pb2.MessageSummary], output: common.Output
     if output is common.Output.JSON:
         common.print_json([json_format.MessageToDict(one, preserving_proto_field_name=True) for one in found])
         return
-    console = common.console()
+    console = common.wide_console()
     console.print(f"{len(found)} messages to {found[0].recipient}, newest first; one of them whole:")
     console.print(f"smsbridge message {found[0].message_id}", style="bold")
     console.print(as_table(found))

@@ -182,7 +182,7 @@ def _print_record(record: status_pb2.MessageRecord, output: common.Output) -> No
     if output is common.Output.JSON:
         common.print_json(json_format.MessageToDict(record, preserving_proto_field_name=True))
         return
-    console = common.console()
+    console = common.wide_console()
     state = enums.MESSAGE_STATE.to_core(record.state)
     word = state.value if state else "unknown"
     # An older status role says less.

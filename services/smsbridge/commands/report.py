@@ -171,7 +171,7 @@ def _cell(text: str) -> str:
 
 
 def _print(found: status_pb2.ReportResponse, by: By) -> None:
-    console = common.console()
+    console = common.wide_console()
     console.print(f"Messages accepted from {found.since} to {found.until} (days of Moscow) that are final")
     console.print(as_table(found, by))
     for line in notes(found.total):

@@ -19,7 +19,6 @@ from smsbridge.rpc import clients
 from smsbridge.runtime import rpc, rundir
 
 _SECONDS = 1.0
-_WIDTH = 160  # of a pipe, which has none
 
 Answer = TypeVar("Answer")
 
@@ -59,10 +58,9 @@ def top(
         common.address_of("status", data=data, address=status, option="--status"),
         internal or _internal(data),
     )
-    console = common.console()
+    console = common.wide_console()
     if once or not console.is_terminal:
-        wide = console if console.is_terminal else Console(highlight=False, width=_WIDTH)
-        asyncio.run(_once(where, wide))
+        asyncio.run(_once(where, console))
         return
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_live(where, console))
@@ -110,7 +108,7 @@ async def asking(where: Where) -> AsyncIterator[Callable[[], Awaitable[Sample]]]
             )
             if where.internal and found is None:
                 away.append(f"nobody answers at http://{where.internal}/metrics")
-            return Sample(time.time(), queues or (), ledgers, found, tuple(away))
+            return Sample(time.time(), queues or (), ledgers, found, tuple(sorted(away)))
 
         yield look
 

@@ -33,7 +33,7 @@ def headline(view: MessageView, provider: Provider, account: AccountState) -> st
     if state is MessageState.OUTCOME_UNKNOWN:
         return "Nobody knows whether it arrived: SMSC took it, or may have, and no receipt came in time"
     if state.final:
-        why = telling.reason_sentence(view.record.get("rs", "")) or "SMSC did not say why"
+        why = telling.reason_sentence(view.record.get("rs", "")) or "nobody said why"
         return f"Not delivered{_when(view, 'fin', view.attempts)}: {why}"
     if state is MessageState.HELD:
         return "Not sent yet, held back: its application token was not the installation's"
