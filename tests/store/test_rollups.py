@@ -1,5 +1,6 @@
 """Rollups on a real Valkey: a final message is counted once and corrected once; repeats change nothing."""
 
+import random
 from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
@@ -10,6 +11,7 @@ import pytest
 from smsbridge.core.message import Lane, Origin, Route
 from smsbridge.core.provider import Prices, Profile, Routing, ViberStop
 from smsbridge.sender import intake
+from smsbridge.status import story
 from smsbridge.store import connection, delivery, rollups, scripts, tags
 from smsbridge.store.rollups import Kind, Placed
 from tests.store import messages
@@ -124,6 +126,18 @@ async def test_a_price_that_comes_with_a_later_word_replaces_the_first(store: co
         await way.deliveries.apply(way.uid, [change])
 
     assert without_times(await counted(way)) == {"sms": known | {"ck": 39_955, "ks": 39_955}}
+
+
+@pytest.mark.parametrize("cost", ["nan", "inf", "-3", "1e300", "x", "4,10"])
+async def test_a_cost_that_is_none_spoils_no_sum(store: connection.Store, cost: str) -> None:
+    way = journey(store, profile=Profile.HTTP, cost="4.10")
+    first, second = await way.sent([1, 2])
+    await way.say(first, 1)
+    await way.say(second, 1)
+    await way.deliveries.apply(way.uid, [delivery.Change(second, 1, code=1, source="status", cost=cost)])
+
+    assert without_times(await counted(way)) == {"sms": {"n": 2, "ck": 41_000, "ks": 41_000, "kg": 2, "h": 2}}
+    assert isinstance(story.costs(await way.message(second))[0], Decimal)
 
 
 async def test_a_cost_that_nobody_knows_is_counted_as_such(store: connection.Store) -> None:
@@ -277,6 +291,52 @@ async def test_an_unsendable_number_is_not_asked_about(store: connection.Store) 
 
     assert await rollups.Rollups(store).unplaced(way.uid, most=10) == []
     assert (await counted(way))["none"]["f:BadNumber"] == 1
+
+
+CODES = {Profile.GUIDE: (1, 2, 3, 20, 22, -1, 0, 99), Profile.HTTP: (1, 2, 3, 20, 22, 23, 25, 0, 99)}
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("profile", [Profile.GUIDE, Profile.HTTP])
+async def test_whatever_is_said_the_sums_are_the_ledger_s(
+    store: connection.Store, profile: Profile, seed: int
+) -> None:
+    chance = random.Random(seed)
+    cost = "2.30" if profile is Profile.HTTP else ""
+    way = journey(store, profile=profile, routing=CASCADE, cost=cost)
+    found = await way.sent(range(6))
+    book = rollups.Rollups(store)
+    for _ in range(40):
+        mid = chance.choice(found)
+        attempt = chance.choice(range(1, (await way.message(mid)).attempts + 1))
+        if (await way.message(mid)).of_attempt(attempt, "prof"):
+            await way.say(mid, chance.choice(CODES[profile]), attempt=attempt)
+        for plan in (await way.deliveries.tick(way.uid)).plans:
+            await _second_leg(way, plan.message_id)
+        if chance.random() < 0.2:
+            places = [Placed(one.message_id, chance.choice(["A", "B", ""]), "R")
+                      for one in await book.unplaced(way.uid, most=2)]  # fmt: skip
+            await book.place(way.uid, places)
+        await _sums_are_right(way)
+    await book.place(way.uid, [Placed(mid, "A", "R") for mid in found])
+    waits = {one.message_id for one in await book.unplaced(way.uid, most=10)}
+    by_region = rollups.total((await counted(way, Kind.REGION)).values())
+    assert waits == set()
+    assert by_region == rollups.total((await counted(way)).values())
+
+
+async def _sums_are_right(way: Journey) -> None:
+    final = (await way.deliveries.ledger(way.uid)).final
+    ways = await counted(way)
+    total = rollups.total(ways.values())
+    late = total.get("f:OutcomeUnknown", 0)
+    delivered = sum(n for m, n in total.items() if _is_time(m))
+    failed = sum(n for m, n in total.items() if m.startswith("f:"))
+    assert all(n > 0 for measures in ways.values() for n in measures.values()), ways
+    assert total.get("n", 0) == sum(final.values())
+    assert delivered == final.get("delivered", 0)
+    assert (failed, late) == (total.get("n", 0) - delivered, final.get("outcome_unknown", 0))
+    assert total.get("cc", 0) == total.get("ck", 0) + total.get("ce", 0)
 
 
 async def test_messages_are_found_by_their_number(store: connection.Store) -> None:

@@ -9,8 +9,8 @@ from xml.sax import saxutils
 
 from smsbridge.api.v1 import status_pb2
 
-_WIDTH, _LEFT, _RIGHT, _ROW, _TOP, _BAR = 960, 220, 250, 30, 76, 18
-_DELIVERED, _NOT, _TEXT, _FAINT = "#2e7d32", "#c62828", "#222222", "#767676"
+_WIDTH, _LEFT, _RIGHT, _ROW, _TOP, _BAR = 960, 220, 300, 30, 76, 18
+_DELIVERED, _NOT, _TEXT, _FAINT = "#1565c0", "#ef6c00", "#222222", "#767676"  # told apart by all eyes
 _FONT = "font-family='DejaVu Sans, Arial, sans-serif'"
 
 
@@ -58,9 +58,10 @@ def _lines(found: status_pb2.ReportResponse, names: Mapping[str, str]) -> Iterat
         y = _TOP + _ROW * place
         delivered, whole = room * row.delivered / most, room * row.messages / most
         yield _text(_LEFT - 10, y + 14, _short(names[row.key]), anchor="end")
-        yield _bar(_LEFT, y, delivered, _DELIVERED, f"{row.delivered} delivered")
-        rest = row.messages - row.delivered
-        yield _bar(_LEFT + delivered, y, whole - delivered, _NOT, f"{rest} not delivered")
+        if row.delivered:
+            yield _bar(_LEFT, y, delivered, _DELIVERED, f"{row.delivered} delivered")
+        if rest := row.messages - row.delivered:
+            yield _bar(_LEFT + delivered, y, whole - delivered, _NOT, f"{rest} not delivered")
         yield _text(_LEFT + whole + 8, y + 14, _figures(row))
 
 

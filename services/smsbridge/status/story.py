@@ -4,7 +4,7 @@ What has happened to it is told by `telling`.
 """
 
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 from smsbridge.core.delivery import MessageState
 from smsbridge.core.provider import Provider
@@ -53,10 +53,19 @@ def costs(view: MessageView) -> tuple[Decimal | None, Decimal]:
     for number in range(1, view.attempts + 1):
         cost = view.of_attempt(number, "cost")
         if view.of_attempt(number, "at") and cost:
-            (estimated if view.of_attempt(number, "est") == "1" else known).append(Decimal(cost))
+            (estimated if view.of_attempt(number, "est") == "1" else known).append(_roubles(cost))
     if not known and not estimated:
         return None, Decimal(0)
     return sum(known + estimated, Decimal(0)), sum(estimated, Decimal(0))
+
+
+def _roubles(text: str) -> Decimal:
+    """0 for what is no amount."""
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        return Decimal(0)
+    return value if value.is_finite() else Decimal(0)
 
 
 def arrived_by(view: MessageView) -> int:

@@ -16,11 +16,16 @@
 -- SMS only, sg their segments where nobody knows that, ks and kg known cost and segments of SMS, hSECONDS delivered
 -- within so long (and not within the next smaller), f:REASON not delivered.
 
-local DAY_MS, MOSCOW_MS, MONEY_UNIT = 86400000, 10800000, 10000
+local DAY_MS, MOSCOW_MS, MONEY_UNIT, MONEY_MOST = 86400000, 10800000, 10000, 1e10
 local DELIVERED_WITHIN = { 1, 2, 3, 5, 7, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600, 900, 1800, 3600, 7200, 14400,
   28800, 43200, 86400, 172800, 259200, 1296000 }
 
-local function money_units(text) return math.floor(num(text) * MONEY_UNIT + 0.5) end
+-- 0 for what is no amount: it is counted with others, and must not spoil their sum.
+local function money_units(text)
+  local units = math.floor(num(text) * MONEY_UNIT + 0.5)
+  if units ~= units or units < 0 or units > MONEY_MOST then return 0 end
+  return units
+end
 
 local function money_text(units)
   if units % 100 == 0 then return string.format('%d.%02d', math.floor(units / MONEY_UNIT), units % MONEY_UNIT / 100) end
