@@ -74,7 +74,7 @@ end
 local function apply(x)
   local key, p = T .. 'm:' .. x.mid, 'a' .. x.k .. ':'
   local f = redis.call('HMGET', key, p .. 'rk', p .. 'ch', p .. 'by', p .. 'fb', p .. 'dl', p .. 'rd', p .. 'at', p .. 'close',
-    'nx', 'na', 'to')
+    'nx', 'na', 'to', 'ru')
   if not f[1] then return 'unknown' end
   local v = { rank = num(f[1]), ch = f[2], by = f[3] or nil, fb = f[4] or nil, dl = f[5] or nil, rd = f[6] or nil,
     at = num(f[7]), close = num(f[8]), nx = f[9], na = num(f[10]), to = f[11] or nil }
@@ -85,7 +85,8 @@ local function apply(x)
   if x.known == false and x.from == 'callback' then tell(x, 'unknown_code') end
   promote(x.mid)
   if x.ask_again then ask_again(x.mid, x.k) end
-  if changed or x.cost then roll_up_again(x.mid) end
+  -- One that became final just now was counted with that.
+  if f[12] and (changed or x.cost) then roll_up(x.mid) end
   return changed and 'changed' or 'same'
 end
 

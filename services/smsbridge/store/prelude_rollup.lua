@@ -34,12 +34,13 @@ end
 
 local ATTEMPT_FIELDS = { 'st', 'ch', 'by', 'at', 'cost', 'est', 'cnt', 'fin', 'dl', 'rd' }
 
-local function attempt_of(key, k)
-  local names = {}
-  for i, name in ipairs(ATTEMPT_FIELDS) do names[i] = 'a' .. k .. ':' .. name end
-  local v, a = redis.call('HMGET', key, unpack(names)), {}
-  for i, name in ipairs(ATTEMPT_FIELDS) do a[name] = v[i] or nil end
-  return a
+-- Some fields of a message, `prefix` before each name; what is not there is nil.
+local function take_fields(key, names, prefix)
+  local asked, found = {}, {}
+  for i, name in ipairs(names) do asked[i] = prefix .. name end
+  local v = redis.call('HMGET', key, unpack(asked))
+  for i, name in ipairs(names) do found[name] = v[i] or nil end
+  return found
 end
 
 local function bucket(ms)
@@ -90,7 +91,7 @@ end
 local function contribution(key, m)
   local attempts, arrived, f = {}, nil, { n = 1 }
   for k = 1, num(m.na) do
-    local a = attempt_of(key, k)
+    local a = take_fields(key, ATTEMPT_FIELDS, 'a' .. k .. ':')
     attempts[k] = a
     if a.st == 'delivered' and not arrived then arrived = a end
   end
@@ -135,36 +136,40 @@ end
 local function add_to_day(kind, day, name, f, sign)
   local key = T .. kind .. ':' .. day
   for measure, count in pairs(f) do
-    if count ~= 0 then redis.call('HINCRBY', key, name .. '|' .. measure, string.format('%d', sign * count)) end
+    if count ~= 0 then
+      local sum = redis.call('HINCRBY', key, name .. '|' .. measure, string.format('%d', sign * count))
+      -- A table begins with the first message of some name.
+      if measure == 'n' and sum == 1 then
+        redis.call('PEXPIREAT', key, string.format('%d', (tonumber(day) + 1) * DAY_MS - MOSCOW_MS + ROLLUP_KEPT_MS))
+      end
+    end
   end
-  redis.call('PEXPIREAT', key, string.format('%d', (tonumber(day) + 1) * DAY_MS - MOSCOW_MS + ROLLUP_KEPT_MS))
 end
 
 -- The whole of a contribution, where it belongs. `m`: cr, rg.
-local function add_contribution(text, m, sign)
-  local day, way, f = load_contribution(text)
-  if not day then return end
+local function add_contribution(day, way, f, m, sign)
   add_to_day('rw', day, way, f, sign)
   if m.cr and m.cr ~= '' then add_to_day('rc', day, m.cr, f, sign) end
   if m.rg and m.rg ~= '' then add_to_day('rg', day, m.rg, f, sign) end
 end
 
+local ROLLED = { 'acc', 'route', 'na', 'st', 'rs', 'seg', 'sp', 'ru', 'cr', 'rg', 'to' }
+
 -- Brings what a final message has added up to date. May be repeated: without news it changes nothing.
 local function roll_up(mid)
   local key = T .. 'm:' .. mid
-  local v = redis.call('HMGET', key, 'acc', 'route', 'na', 'st', 'rs', 'seg', 'sp', 'ru', 'cr', 'rg', 'to')
-  local m = { acc = v[1], route = v[2], na = v[3], st = v[4], rs = v[5], seg = v[6], sp = v[7], cr = v[9], rg = v[10] }
-  local old, new = v[8] or '', dump_contribution(contribution(key, m))
-  if old == new then return end
-  add_contribution(new, m, 1)
-  if old ~= '' then
-    add_contribution(old, m, -1)
-  elseif v[11] and v[11] ~= '' then
+  local m = take_fields(key, ROLLED, '')
+  local day, way, f = contribution(key, m)
+  local text = dump_contribution(day, way, f)
+  if text == m.ru then return end
+  add_contribution(string.format('%d', day), way, f, m, 1)
+  if m.ru then
+    local old_day, old_way, old = load_contribution(m.ru)
+    add_contribution(old_day, old_way, old, m, -1)
+  elseif (m.to or '') ~= '' then
     redis.call('ZADD', T .. 'unplaced', now(), mid)
-    -- Nobody asks for them (hlr is away, say): the oldest stay without carrier and region.
-    if redis.call('ZCARD', T .. 'unplaced') > UNPLACED_MOST then redis.call('ZPOPMIN', T .. 'unplaced') end
   end
-  redis.call('HSET', key, 'ru', new)
+  redis.call('HSET', key, 'ru', text)
 end
 
 -- The same for a message that may be final: what is said of an attempt can change its cost, or that it was read.
