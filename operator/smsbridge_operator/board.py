@@ -169,7 +169,8 @@ def _events(change: Change, at: datetime) -> list[Event]:
         if before.get(item.type) != (item.status, item.reason)
     ]
     if change.put_back:
-        sentence = "the portal had lost the provider, perhaps removed by hand; it was registered again"
+        what = "the portal had lost the provider or a part of it, perhaps removed by hand"
+        sentence = f"{what}; it was registered again"
         events.append(Event("PutBack", sentence, normal=False, at=at))
     return events
 

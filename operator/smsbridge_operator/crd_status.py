@@ -20,6 +20,7 @@ def schema() -> dict[str, Any]:
             "handlerUrl": _text("Address that Bitrix24 calls with each message; its key is masked."),
             "callbackUrl": _text("Address to enter at SMSC for receipts; its key is masked."),
             "installUrl": _text("Address to enter in the Bitrix24 application; its key is masked."),
+            "hlrUrl": _text("Address for a Webhook step of a workflow; its key is masked."),
             "balance": _text("Roubles on the SMSC account, as it said last."),
             "queued": {
                 "type": "integer",

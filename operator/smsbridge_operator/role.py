@@ -61,6 +61,7 @@ class Role:
             keyring=keyring,
             installations=Installations(self._store, keyring),
             limits=settings.account,
+            egress=settings.egress,
             client=SmscClient(settings.smsc.client()),
             portal_limits=limits,
             metrics=metrics,

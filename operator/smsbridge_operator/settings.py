@@ -15,6 +15,7 @@ from smsbridge.runtime.rpc import EndpointSettings
 from smsbridge.smsc.settings import SmscSettings
 from smsbridge.store.account import AccountLimits
 from smsbridge.store.connection import StoreSettings
+from smsbridge.store.egress import EgressSettings
 from smsbridge.store.portal_limiter import PortalLimits
 
 Namespace = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
@@ -76,6 +77,7 @@ class Settings(BaseModel):
     endpoints: EndpointSettings = Field(default_factory=EndpointSettings)
     provisioning: ProvisioningSettings = Field(default_factory=ProvisioningSettings)
     account: AccountLimits = Field(default_factory=AccountLimits)
+    egress: EgressSettings = Field(default_factory=EgressSettings)
     portal: PortalLimits = Field(default_factory=PortalLimits)
     smsc: SmscSettings = Field(default_factory=SmscSettings)
 

@@ -66,7 +66,8 @@ def test_a_role_listens_where_its_probes_and_services_look(ci: str) -> None:
 def test_settings_reach_the_roles_and_those_that_it_knows_the_operator() -> None:
     given = {
         "sender.default_region": "KZ",
-        "sender.login_probes_seconds": [30, 120],
+        "account.login_probes_seconds": [30, 120],
+        "egress.blocked_seconds": [60],
         "store.times.record_kept_ms": 2592000000,
         "account.sends": 6,
     }
@@ -77,10 +78,12 @@ def test_settings_reach_the_roles_and_those_that_it_knows_the_operator() -> None
 
     loaded = target_settings.load(None, environ["sender"])
     assert loaded.sender.default_region == "KZ"
-    assert loaded.sender.login_probes_seconds == (30, 120)
+    assert loaded.account.login_probes_seconds == (30, 120)
+    assert loaded.egress.blocked_seconds == (60,)
     assert loaded.store.times.record_kept_ms == 2592000000
     assert loaded.account.sends == 6
     assert environ["operator"]["SMSBRIDGE_ACCOUNT__SENDS"] == "7"
+    assert environ["operator"]["SMSBRIDGE_EGRESS__BLOCKED_SECONDS"] == "[60]"
     assert environ["operator"]["SMSBRIDGE_STORE__TIMES__RECORD_KEPT_MS"] == "2592000000"
     assert [name for name in environ["operator"] if "SENDER" in name] == ["SMSBRIDGE_ENDPOINTS__SENDER"]
 

@@ -87,7 +87,8 @@ def _config(home: Path, listen: str, settings: connection.StoreSettings, store_p
             "endpoints": {"sender": listen, "status": senders.NOWHERE, "hlr": senders.NOWHERE},
             "sender": {**sender, "listen": listen},
             "smsc": {"total_timeout_seconds": total, "connect_timeout_seconds": total},
-            "account": senders.LIMITS.model_dump(),
+            "account": senders.LIMITS.model_dump(mode="json"),
+            "egress": senders.EGRESS.model_dump(mode="json"),
         }
     )
 

@@ -69,7 +69,7 @@ async def running(server: ApiServer, directory: Path, plan: harness.Plan) -> Asy
     resources.ensure_namespace(client, "crm")
     labs.grant(client, "crm")
     async with Sandbox.running(harness.sandbox_settings()) as sandbox:
-        config = {**harness.SHORT, "sender": {**harness.SHORT["sender"], "money_probe_seconds": 1.0}}
+        config = {**harness.SHORT, "account": {**harness.SHORT["account"], "money_probe_seconds": 1.0}}
         stack = OperatedStack(directory, sandbox, [plan], config)
         try:
             await stack.start()

@@ -59,9 +59,20 @@ async def test_from_an_applied_resource_to_ready(lab: Lab) -> None:
     assert status["lastSync"]
     assert status["observedGeneration"] == found["metadata"]["generation"] == 1
     assert {c["type"]: c["status"] for c in status["conditions"]} == dict.fromkeys(
-        ("CredentialsValid", "PortalAuthorized", "Registered", "FieldsReady", "Sending", "Ready"), "True"
+        (
+            "CredentialsValid",
+            "PortalAuthorized",
+            "Registered",
+            "FieldsReady",
+            "RobotsReady",
+            "Sending",
+            "Ready",
+        ),
+        "True",
     )
     assert lab.condition("smsc", "FieldsReady")["reason"] == "FieldsPresent"
+    assert lab.condition("smsc", "RobotsReady")["reason"] == "RobotsRegistered"
+    assert status["hlrUrl"] == f"{base}/hlr"
     assert ready["lastTransitionTime"] > waits["lastTransitionTime"]
     credentials = lab.condition("smsc", "CredentialsValid")
     assert credentials["lastTransitionTime"] == waits["lastTransitionTime"]
@@ -124,10 +135,13 @@ async def test_what_was_removed_by_hand_is_put_back_and_told(lab: Lab) -> None:
     application = lab.sandbox.portals.by_domain[DOMAIN].applications[CLIENT_ID]
 
     application.senders.clear()
+    application.activities.clear()
+    application.bindings.clear()
 
     kind, _, message = await lab.told("smsc", "PutBack")
     assert (kind, await codes(lab)) == ("Warning", {"smsc"})
     assert "registered again" in message
+    assert (len(application.activities), len(application.bindings)) == (4, 2)
 
 
 async def test_a_changed_registration_is_repaired_without_a_word(lab: Lab) -> None:
@@ -317,7 +331,8 @@ async def test_fifty_at_once(lab: Lab) -> None:
     assert await codes(lab) == names
     assert (traffic.status_503, traffic.status_429) == (0, 0)
     once = {f"crm.{entity}.userfield.add": 5 for entity in ("contact", "lead", "company")}
-    expected = {"messageservice.sender.add": 50, "event.bind": 50, **once}
+    steps = {"bizproc.robot.add": 100, "bizproc.activity.add": 100}
+    expected = {"messageservice.sender.add": 50, "event.bind": 100, **steps, **once}
     assert {method: traffic.by_method[method] for method in expected} == expected
     # Beside these one look for each, and one request that makes the portal's custom fields for all of them;
     # a few look again, when their turn at the limiter had come too late.

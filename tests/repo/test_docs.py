@@ -19,10 +19,11 @@ from smsbridge.hlr.metrics import HlrMetrics
 from smsbridge.provisioning.conditions import Reason
 from smsbridge.provisioning.metrics import ProvisionerMetrics
 from smsbridge.runtime import rpc, supervisor
-from smsbridge.sender import care
 from smsbridge.sender.metrics import SenderMetrics
 from smsbridge.status.metrics import Ledgers, StatusMetrics
+from smsbridge.store.account import Pause
 from smsbridge.store.delivery import LedgerView
+from smsbridge.store.egress import Stop
 from smsbridge.targets import reference
 from smsbridge_operator import main as operator_main
 from smsbridge_operator import reference as operator_reference
@@ -196,19 +197,12 @@ def test_the_runbook_knows_every_reason_of_a_condition() -> None:
 
 
 def test_the_runbook_knows_every_pause() -> None:
-    stops = {
-        word
-        for path in [*(CODE / "sender").glob("*.py"), *(CODE / "status").glob("*.py")]
-        for word in re.findall(r'\.stop\("(\w+)"', path.read_text(encoding="utf-8"))
-    }
+    """An account and the egress take no other words than these."""
+    known = {"paused", *Pause, *Stop}
 
-    assert stops == {"blocked", "bad_requests"}
-    assert headings(section(page("runbook.md"), "## Pauses"), "###") == {
-        "paused",
-        care.LOGIN,
-        care.MONEY,
-        *stops,
-    }
+    assert headings(section(page("runbook.md"), "## Pauses"), "###") == known
+    (row,) = [row for row in rows(page("metrics.md")) if row[0] == "`smsbridge_account_paused`"]
+    assert words(row[4]) == known
 
 
 def test_the_runbook_knows_why_a_batch_stays_uncertain() -> None:

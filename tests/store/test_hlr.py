@@ -20,6 +20,7 @@ from smsbridge.smsc.client import ClientSettings, SmscClient
 from smsbridge.store import registry
 from smsbridge.store.account import AccountLimits
 from smsbridge.store.connection import Store
+from smsbridge.store.egress import EgressSettings
 from smsbridge.store.installations import Installations
 from smsbridge.store.keyring import Keyring
 from smsbridge.store.portal_limiter import PortalLimiter, PortalLimits
@@ -74,6 +75,7 @@ async def running(store: Store, keyring: Keyring) -> AsyncIterator[Hlr]:
         registry=view,
         installations=Installations(store, keyring),
         limits=AccountLimits(),
+        egress=EgressSettings(),
         portal_limits=PortalLimiter(store, PortalLimits()),
         client=SmscClient(ClientSettings()),
         metrics=metrics,

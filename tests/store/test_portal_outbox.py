@@ -119,7 +119,7 @@ async def test_nothing_is_written_so_soon_after_acceptance(
     await patient.close()
 
 
-@pytest.mark.parametrize("report_to", [ReportTo.ROBOT, ReportTo.NOBODY])
+@pytest.mark.parametrize("report_to", [ReportTo.ROBOT, ReportTo.ROBOT_AT_ONCE, ReportTo.NOBODY])
 async def test_only_what_came_from_the_portal_is_written(
     way: Journey, box: PortalOutbox, report_to: ReportTo
 ) -> None:

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from smsbridge.core.message import Route, TokenCheck
+from smsbridge.core.message import ReportTo, Route, TokenCheck
 from smsbridge.core.provider import Profile, Routing
 from smsbridge.store import connection, outbox, tags
-from smsbridge.store.portal_outbox import PortalOutbox, Result, Written
+from smsbridge.store.portal_outbox import Kind, PortalOutbox, Result, Written
 from smsbridge.store.receipts import Receipt
 from tests.store import messages
 from tests.store.journey import Journey
@@ -275,6 +275,29 @@ async def _final(lab: Lab) -> PortalOutbox:
     return PortalOutbox(lab.store)
 
 
+async def _ended(lab: Lab) -> PortalOutbox:
+    """The same of a workflow step's messages."""
+    for mid in await lab.way.sent([1, 2, 3], report_to=ReportTo.ROBOT, event_token="t"):
+        await lab.way.say(mid, 1)
+    return PortalOutbox(lab.store)
+
+
+async def answers_taken(lab: Lab) -> Run:
+    portal = await _ended(lab)
+    return lambda: portal.take(UID, token="t1", most=50, kind=Kind.ANSWERS)
+
+
+def answers_settled(written: Written) -> Callable[[Lab], Awaitable[Run]]:
+    async def prepare(lab: Lab) -> Run:
+        portal = await _ended(lab)
+        entries = (await portal.take(UID, token="t1", most=50, kind=Kind.ANSWERS)).entries
+        assert len(entries) == 3
+        results = [Result(entry, written, delay_seconds=1.0) for entry in entries]
+        return lambda: portal.settle(UID, token="t1", results=results)
+
+    return prepare
+
+
 async def statuses_taken(lab: Lab) -> Run:
     portal = await _final(lab)
     return lambda: portal.take(UID, token="t1", most=50)
@@ -307,7 +330,9 @@ CHANGES_NOTHING_MORE = {
     "receipts_record": a_receipt,
     "receipts_settle": a_receipt_settled,
     "portal_take": statuses_taken,
+    "portal_take, answers": answers_taken,
     **{f"portal_settle, {written}": statuses_settled(written) for written in Written},
+    **{f"portal_settle, an answer {written}": answers_settled(written) for written in Written},
 }
 
 

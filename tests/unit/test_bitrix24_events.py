@@ -105,6 +105,9 @@ def test_a_crm_event() -> None:
         b"event=ONTASKADD&data[FIELDS][ID]=1",
         b"event=ONCRMLEADADD",
         b"event=ONCRMLEADADD&data[FIELDS][ID]=x",
+        b"event=ONCRMLEADADD&data[FIELDS][ID]=0",
+        b"event=ONCRMLEADADD&data[FIELDS][ID]=-5",
+        b"event=ONCRMLEADADD&data[FIELDS][ID][0]=5",
     ],
 )
 def test_other_events_are_refused(body: bytes) -> None:

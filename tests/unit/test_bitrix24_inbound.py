@@ -6,6 +6,7 @@ import pytest
 
 from smsbridge.bitrix24 import forms, inbound
 from smsbridge.core import errors
+from smsbridge.core.errand import EntityType
 from smsbridge.core.message import Origin
 
 CARD = (
@@ -300,3 +301,201 @@ def test_message_fields_reads_the_same_message_as_the_whole_form(missing: str) -
     whole = inbound.read_message(forms.parse_what_fits(body, wanted=inbound.MESSAGE_NAMES).fields)
     assert inbound.read_message(inbound.message_fields(body)) == whole
     assert (whole.recipient, whole.text, whole.application_token) == ("+79990000000", "Код 1", "5185")
+
+
+STEP = (
+    b"workflow_id=5a0d6f3c9b1e72.12345678&code=smsc_hlr&document_id%5B0%5D=crm"
+    b"&document_id%5B1%5D=CCrmDocumentLead&document_id%5B2%5D=LEAD_98&document_type%5B0%5D=crm"
+    b"&document_type%5B1%5D=CCrmDocumentLead&document_type%5B2%5D=LEAD"
+    b"&event_token=5a0d6f3c9b1e72.12345678%7CA80391_60433_1%7CcZ8m...%2E6f1d..."
+    b"&properties%5Bphone%5D=%2B79990000000&properties%5Bmode%5D=hlr&use_subscription=Y"
+    b"&timeout_duration=600&ts=1742895604&auth%5Baccess_token%5D=...&auth%5Brefresh_token%5D=..."
+    b"&auth%5Bapplication_token%5D=51856fefc120afa4b628cc82d3935cce"
+)
+EVENT_TOKEN = "5a0d6f3c9b1e72.12345678|A80391_60433_1|cZ8m....6f1d..."
+STEP_RUN = inbound.StepRun(
+    code="smsc_hlr",
+    event_token=EVENT_TOKEN,
+    document_type="LEAD",
+    document_id=("crm", "CCrmDocumentLead", "LEAD_98"),
+    settings={"phone": PHONE, "mode": "hlr"},
+    waits=True,
+    application_token=APPLICATION_TOKEN,
+    member_id=None,
+)
+
+
+def test_the_documented_sample_of_a_step() -> None:
+    assert inbound.read_step(forms.parse(STEP)) == STEP_RUN
+    raw_brackets = STEP.replace(b"%5B", b"[").replace(b"%5D", b"]").replace(b"%7C", b"|")
+    assert inbound.read_step(forms.parse(raw_brackets)) == STEP_RUN
+
+
+def test_a_step_shows_no_phone_and_no_token_when_printed() -> None:
+    shown = repr(STEP_RUN)
+    assert not any(secret in shown for secret in (PHONE, EVENT_TOKEN, APPLICATION_TOKEN))
+
+
+@pytest.mark.parametrize(
+    ("posted", "first"),
+    [
+        (b"properties[phone]=1", "1"),
+        (b"properties[phone]=", ""),
+        (b"properties[phone][0]=1&properties[phone][1]=2", "1"),
+        (b"properties[phone][]=&properties[phone][]=2", "2"),
+        (b"properties[phone][7]=1&properties[phone][3]=2", "1"),
+        (b"properties[phone][0][VALUE]=1", ""),
+        (b"properties[phone][0][VALUE]=1&properties[phone][1]=2", "2"),
+    ],
+)
+def test_a_setting_of_several_values_counts_by_its_first(posted: bytes, first: str) -> None:
+    run = inbound.read_step(forms.parse(b"event_token=t&" + posted))
+    assert run.settings == {"phone": first}
+
+
+@pytest.mark.parametrize(
+    ("word", "waits"), [("Y", True), ("N", False), ("n", False), ("", True), ("0", True), (None, True)]
+)
+def test_a_step_waits_unless_it_says_that_it_does_not(word: str | None, waits: bool) -> None:
+    fields: forms.Fields = (
+        {"event_token": "t"} if word is None else {"event_token": "t", "use_subscription": word}
+    )
+    assert inbound.read_step(fields).waits is waits
+
+
+def test_a_step_with_a_token_is_never_refused() -> None:
+    odd: forms.Fields = {"0": {"0": "x"}}
+    fields: forms.Fields = {
+        "event_token": "t",
+        "code": odd,
+        "document_id": "x",
+        "document_type": odd,
+        "properties": "x",
+        "use_subscription": odd,
+        "auth": {"application_token": odd, "member_id": ""},
+    }
+    assert inbound.read_step(fields) == inbound.StepRun(
+        code="",
+        event_token="t",
+        document_type="",
+        document_id=(),
+        settings={},
+        waits=True,
+        application_token=None,
+        member_id=None,
+    )
+
+
+@pytest.mark.parametrize("token", ["t", "a|b|c.d", "+/=-_~", "x" * 1024, "Шаг|1"])
+def test_event_tokens_are_kept_whole(token: str) -> None:
+    assert inbound.read_step({"event_token": token}).event_token == token
+
+
+@pytest.mark.parametrize("token", [None, "", "x" * 1025, "a b", "a\n", "a\x7f", "a\ufffd", {"0": "t"}])
+def test_without_a_readable_event_token_it_is_no_step(token: forms.Value | None) -> None:
+    fields: forms.Fields = {"code": "smsc.send"} if token is None else {"event_token": token}
+    with pytest.raises(errors.InputError) as refusal:
+        inbound.read_step(fields)
+    assert refusal.value.field == "event_token"
+
+
+CONTACT, LEAD, COMPANY = EntityType.CONTACT, EntityType.LEAD, EntityType.COMPANY
+
+
+@pytest.mark.parametrize(
+    ("name", "entity", "entity_id"),
+    [
+        ("contact_12", CONTACT, 12),
+        ("LEAD_98", LEAD, 98),
+        ("lead/98", LEAD, 98),
+        ("Company_7", COMPANY, 7),
+        ("C_12", CONTACT, 12),
+        ("l_98", LEAD, 98),
+        ("CO_7", COMPANY, 7),
+        ("lead_0098", LEAD, 98),
+        ("+lead_98%20", LEAD, 98),
+        ("lead%5F98", LEAD, 98),
+        ("lead_" + "9" * 18, LEAD, int("9" * 18)),
+    ],
+)
+def test_entities_of_a_webhook_step(name: str, entity: EntityType, entity_id: int) -> None:
+    expected = inbound.WebhookStep(entity, entity_id, "")
+    assert inbound.read_webhook(f"entity={name}".encode(), {"document_id": "LEAD_1"}) == expected
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "lead",
+        "lead_",
+        "lead_0",
+        "lead_-1",
+        "lead_1.5",
+        "lead_x",
+        "lead-98",
+        "lead98",
+        "98",
+        "_98",
+        "deal_5",
+        "D_5",
+        "lead_98_1",
+        "lead_98 lead_99",
+        "leads_98",
+        "лид_98",
+        "lead_٩",
+        "lead_" + "9" * 19,
+        "%00",
+        "dynamic_183_5",
+    ],
+)
+def test_an_entity_that_is_none_is_not_replaced_by_the_document(name: str) -> None:
+    with pytest.raises(errors.InputError) as refusal:
+        inbound.read_webhook(f"entity={name}".encode(), {"document_id": {"2": "LEAD_98"}})
+    assert refusal.value.field == "entity"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"document_id%5B0%5D=crm&document_id%5B1%5D=CCrmDocumentLead&document_id%5B2%5D=LEAD_98",
+        b"document_id[]=crm&document_id[]=CCrmDocumentLead&document_id[]=LEAD_98",
+        b"document_id[]=LEAD_98",
+        b"document_id=LEAD_98",
+    ],
+)
+@pytest.mark.parametrize("query", [b"", b"entity=", b"entity=+", b"phone=1"])
+def test_a_webhook_step_names_its_document(query: bytes, body: bytes) -> None:
+    phone = "1" if b"phone" in query else ""
+    assert inbound.read_webhook(query, forms.parse(body)) == inbound.WebhookStep(LEAD, 98, phone)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"document_id=", b"document_id[]=DEAL_5", b"document_id[0][0]=LEAD_98", b"phone=1&entity=lead_1"],
+)
+def test_a_webhook_step_without_an_entity_is_refused(body: bytes) -> None:
+    with pytest.raises(errors.InputError) as refusal:
+        inbound.read_webhook(b"phone=%2B79990000000", forms.parse(body))
+    assert refusal.value.field == "entity"
+
+
+@pytest.mark.parametrize(
+    ("query", "phone"),
+    [
+        (b"phone=%2B79990000000", "+79990000000"),
+        (b"phone=+79990000000", "+79990000000"),
+        (b"x=1&phone=+7+999+000-00-00", "+7 999 000-00-00"),
+        (b"phone=%208%20999", "8 999"),
+        (b"myphone=+7", ""),
+        (b"phone=", ""),
+        (b"phone[]=7", ""),
+        (b"phone=1&phone=2", "2"),
+        (b"phone=%D1%82%D0%B5%D0%BB", "тел"),
+        (b"phone=%FF%zz", "\ufffd%zz"),
+        (b"phone=" + b"7" * 1000, "7" * 256),
+    ],
+)
+def test_phones_of_a_webhook_step(query: bytes, phone: str) -> None:
+    step = inbound.read_webhook(query + b"&entity=lead_98", {})
+    assert step == inbound.WebhookStep(LEAD, 98, phone)
+    assert not phone or phone not in repr(step)

@@ -82,9 +82,11 @@ def test_what_an_older_caller_leaves_out_has_defaults() -> None:
     ("text", "carried"), [("a\ud800b", "a\ufffdb"), ("\ud83d\ude00", "😀"), ("a\x00b", "a\x00b"), ("", "")]
 )
 def test_what_protobuf_cannot_carry_is_replaced(text: str, carried: str) -> None:
-    outgoing = rpc_message.Outgoing("u", "m", text, text, message.Origin.CARD, 1)
+    typed = dict.fromkeys(("code", "document_type", "event_token", "dedupe_key"), text)
+    outgoing = rpc_message.Outgoing("u", "m", text, text, message.Origin.CARD, 1, **typed)
     proto = rpc_message.to_proto(outgoing)
-    assert (proto.recipient, proto.text) == (carried, carried)
+    found = (proto.code, proto.document_type, proto.event_token, proto.dedupe_key)
+    assert {proto.recipient, proto.text, *found} == {carried}
 
 
 class Failing(sender_pb2_grpc.SenderServiceServicer):

@@ -70,6 +70,32 @@ CASES = [
         QUIET,
         "the portal is not told any more: the portal refused it (ERROR_X)",
     ),
+    (
+        view("sending", rep="robot", tok="t"),
+        QUIET,
+        "its batch is on the way to SMSC; its workflow step is told afterwards",
+    ),
+    (
+        view("delivered", wanted="delivered", due={"portal": NOW}, rep="robot", tok="t"),
+        QUIET,
+        "its workflow step is told `delivered` now",
+    ),
+    (
+        view("failed", wanted="failed", due={"portal": SOON}, rep="robot_at_once", tok="t"),
+        QUIET,
+        f"its workflow step is told `failed` at {SOON_TEXT}",
+    ),
+    (view("failed", rep="robot", pd="failed", pa="1"), QUIET, ""),
+    (
+        view("failed", rep="robot", px="too_old"),
+        QUIET,
+        "its workflow step is not told any more: it could not be told for 14 days",
+    ),
+    (
+        view("failed", rep="robot", px="ERROR_X"),
+        QUIET,
+        "its workflow step is not told any more: the portal refused it (ERROR_X)",
+    ),
 ]
 
 

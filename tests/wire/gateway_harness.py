@@ -59,6 +59,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.calls: list[list[Any]] = []
+        self.asked = 0  # calls, also those that were failed
         self.fail: grpc.StatusCode | None = None
         self.hang = False
         self._news = asyncio.Condition()
@@ -68,6 +69,7 @@ class Recorder:
         return [item for call in self.calls for item in call]
 
     async def take(self, items: Iterable[Any], context: grpc.aio.ServicerContext) -> None:
+        self.asked += 1
         async with self._news:
             if self.fail is None and not self.hang:
                 self.calls.append(list(items))
@@ -113,6 +115,21 @@ class FakeStatus(Recorder, status_pb2_grpc.StatusServiceServicer):
 
 
 class FakeHlr(Recorder, hlr_pb2_grpc.HlrServiceServicer):
+    """Of itself it records look-ups' results; `errands` records what it is asked to do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.errands = Recorder()
+        self.answer: Callable[[hlr_pb2.Errand], hlr_pb2.ErrandAnswer] = lambda errand: hlr_pb2.ErrandAnswer(
+            result=hlr_pb2.ERRAND_RESULT_TAKEN
+        )
+
+    async def EnrichEntity(
+        self, request: hlr_pb2.EnrichEntityRequest, context: grpc.aio.ServicerContext
+    ) -> hlr_pb2.EnrichEntityResponse:
+        await self.errands.take(request.errands, context)
+        return hlr_pb2.EnrichEntityResponse(answers=[self.answer(errand) for errand in request.errands])
+
     async def RecordResults(
         self, request: hlr_pb2.RecordResultsRequest, context: grpc.aio.ServicerContext
     ) -> hlr_pb2.RecordResultsResponse:

@@ -16,7 +16,7 @@ from smsbridge.rpc import clients
 from smsbridge.runtime import rpc
 from smsbridge.sandbox import server
 from smsbridge.smsc.client import ClientSettings, SmscClient
-from smsbridge.store import account, connection, installations, keyring, portal_limiter, registry
+from smsbridge.store import connection, installations, keyring, portal_limiter, registry
 from tests.wire import senders
 
 UID, OTHER_UID = "p1", "p2"
@@ -39,7 +39,6 @@ SHORT: dict[str, Any] = {
     "idle_seconds": 0.05,
     "measure_seconds": 0.1,
 }
-LIMITS = account.AccountLimits(asks=4, asks_window_ms=400, hold_ms=2_200)
 
 
 def provider(base_url: str, profile: Profile = Profile.GUIDE, *, uid: str = UID, price: str = "") -> Provider:
@@ -99,7 +98,8 @@ async def running(
         keyring=ring,
         registry=view,
         installations=installations.Installations(store, ring),
-        limits=LIMITS,
+        limits=senders.LIMITS,
+        egress=senders.EGRESS,
         portal_limits=portal_limiter.PortalLimiter(store, portal_limiter.PortalLimits()),
         client=SmscClient(
             ClientSettings(

@@ -20,7 +20,7 @@ from smsbridge.smsc import account as accounts
 from smsbridge.smsc.client import ClientSettings, SmscClient
 from smsbridge.store.account import AccountLimits, Accounts
 from smsbridge.store.connection import Store
-from smsbridge.store.egress import Egress
+from smsbridge.store.egress import Egress, EgressSettings
 from smsbridge.store.installations import Installations
 from smsbridge.store.keyring import Keyring
 
@@ -178,7 +178,7 @@ async def running(
         portals = Portals(http, limits or limiter.LocalLimiter(), installations)
         clients = reconcile.Clients(
             account=account_check.AccountClients(
-                smsc, Accounts(store, AccountLimits()), Egress(store, window_seconds=1800)
+                smsc, Accounts(store, AccountLimits()), Egress(store, EgressSettings())
             ),
             portal=portal_check.PortalClients(portals, installations, ring),
             public_urls=PublicUrls(interval_seconds=settings.interval_seconds),

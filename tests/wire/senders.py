@@ -22,7 +22,7 @@ from smsbridge.sandbox.settings import Profile as SandboxProfile
 from smsbridge.sender import role
 from smsbridge.sender.settings import SenderSettings
 from smsbridge.smsc.client import ClientSettings, SmscClient
-from smsbridge.store import account, connection, delivery, installations, keyring, registry, tags
+from smsbridge.store import account, connection, delivery, egress, installations, keyring, registry, tags
 from tests.store import messages
 
 MASTER_KEY = bytes(range(32))
@@ -43,14 +43,18 @@ SHORT: dict[str, Any] = {
     "ask_again_seconds": 0.3,
     "unproved_ask_seconds": 0.2,
     "proof_delays_seconds": (0.05, 0.2, 0.5),
-    "login_probes_seconds": (0.3, 0.6, 1.0),
-    "money_probe_seconds": 0.2,
-    "blocked_seconds": (0.8, 1.5),
     "too_many_seconds": 0.1,
     "held_check_seconds": 0.1,
     "upkeep_seconds": 0.05,
 }
-LIMITS = account.AccountLimits(asks=4, asks_window_ms=400, hold_ms=2_200)
+LIMITS = account.AccountLimits(
+    asks=4,
+    asks_window_ms=400,
+    hold_ms=2_200,
+    login_probes_seconds=(0.3, 0.6, 1.0),
+    money_probe_seconds=0.2,
+)
+EGRESS = egress.EgressSettings(blocked_seconds=(0.8, 1.5))
 
 
 def sandbox_settings(**account_changes: Any) -> SandboxSettings:
@@ -88,6 +92,7 @@ async def running(
     *providers: Provider,
     monotonic: Callable[[], float] = time.monotonic,
     hlr: str = NOWHERE,
+    limits: account.AccountLimits = LIMITS,
     **changes: Any,
 ) -> AsyncIterator[Sender]:
     book = registry.Registry(store, KEYRING)
@@ -103,7 +108,8 @@ async def running(
         registry=view,
         installations=installations.Installations(store, KEYRING),
         endpoints=rpc.Endpoints(sender=NOWHERE, status=NOWHERE, hlr=hlr),
-        limits=LIMITS,
+        limits=limits,
+        egress=EGRESS,
         client=SmscClient(ClientSettings(total_timeout_seconds=total, connect_timeout_seconds=total)),
         metrics=CollectorRegistry(),
     )

@@ -25,7 +25,7 @@ from smsbridge.sandbox.tokens import Grant, Pair
 from smsbridge.smsc.client import ClientSettings, SmscClient
 from smsbridge.status import role
 from smsbridge.status.settings import StatusSettings
-from smsbridge.store import account, connection, embedded, installations, keyring, receipts, registry
+from smsbridge.store import account, connection, egress, embedded, installations, keyring, receipts, registry
 from smsbridge.store.portal_limiter import PortalLimits
 from tests.conftest import store_settings
 from tests.store import messages
@@ -188,15 +188,23 @@ async def install(
     await installations.Installations(store, KEYRING).install(event)
 
 
+def admin_token(sandbox: Sandbox) -> tuple[str, str]:
+    """An access token of the installed application, and the portal's address: to prepare the portal with."""
+    portal = next(iter(sandbox.portals.by_domain.values()))
+    application = portal.applications[CLIENT]
+    application.present = application.installed = True
+    return _pair(sandbox, portal, 3600).access_token, sandbox.portal_url(portal.domain)
+
+
 def _pair(sandbox: Sandbox, portal: Portal, seconds: float) -> Pair:
     grant = Grant(CLIENT, portal.member_id, ADMIN)
     return sandbox.portals.tokens.issue(grant, now=sandbox.clock.now(), seconds=seconds)
 
 
 @contextlib.asynccontextmanager
-async def quick_store(valkey: embedded.EmbeddedValkey) -> AsyncIterator[connection.Store]:
+async def quick_store(valkey: embedded.EmbeddedValkey, **times: int) -> AsyncIterator[connection.Store]:
     """An empty store with short times."""
-    store = connection.Store.connect(store_settings(valkey, times=TIMES))
+    store = connection.Store.connect(store_settings(valkey, times=TIMES | times))
     await store.redis.flushall()
     try:
         yield store
@@ -243,6 +251,7 @@ async def running(
             installations=installations.Installations(store, KEYRING),
             endpoints=endpoints,
             limits=account.AccountLimits(),
+            egress=egress.EgressSettings(),
             portal_limits=portal_limits or PortalLimits(requests_per_second=200, back_off_seconds=0.1),
             client=client or SmscClient(ClientSettings(status_timeout_seconds=2.0)),
             metrics=metrics,

@@ -161,6 +161,14 @@ async def test_a_batch_is_one_request(bench: Bench) -> None:
     assert bench.limits.seen == [Observation(Seen.OPERATING, "a", 1.6, 9)]
 
 
+async def test_a_mixed_batch_is_reckoned_as_the_method_that_is_named(bench: Bench) -> None:
+    commands = [batch.Command("a"), batch.Command("b"), batch.Command("b")]
+    bench.portal.scripts = [says({"result": {"result": [True, True, True]}})] * 2
+    await bench.api().batch(commands, priority=Priority.ROBOTS, limited_as="b")
+    await bench.api().batch(commands, priority=Priority.ROBOTS)
+    assert bench.limits.acquired == [(MEMBER, Priority.ROBOTS, "b", 2), (MEMBER, Priority.ROBOTS, "", 3)]
+
+
 async def test_a_stopped_method_inside_a_batch_is_told_to_the_limiter_once(bench: Bench) -> None:
     stopped = {"error": "OPERATION_TIME_LIMIT"}
     bench.portal.scripts = [

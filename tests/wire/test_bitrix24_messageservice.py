@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 from aiohttp import test_utils, web
 
-from smsbridge.bitrix24 import app, client, errors, limiter, messageservice, transport
+from smsbridge.bitrix24 import app, batch, client, errors, limiter, messageservice, transport
 from smsbridge.bitrix24.messageservice import Caption, Registered
 from smsbridge.core import errors as core_errors
 
@@ -42,6 +42,9 @@ class Portal:
         if method == "event.bind":
             self.events.append(params)
             return 200, "", True
+        if method == "event.unbind":
+            self.events.remove(params)
+            return 200, "", {"count": 1}
         if method == "messageservice.sender.list":
             return 200, "", list(self.senders) if self.listed is None else self.listed
         if method == "messageservice.sender.update" and not self.knows_update:
@@ -210,15 +213,17 @@ async def test_an_installation_may_not_be_finished(bench: Bench, answer: object,
 
 
 async def test_a_bound_event_is_seen(bench: Bench) -> None:
-    bench.portal.events = [{"event": "ONAPPUNINSTALL", "handler": "https://other.example.com/"}]
+    bench.portal.events = [{"event": "OnAppUninstall", "handler": "https://other.example.com/"}]
+    own = app.Binding("ONAPPUNINSTALL", HANDLER)
 
-    async def bound(event: str) -> bool:
-        listed = await bench.api.call(app.EVENTS_METHOD, priority=limiter.Priority.TOKENS)
-        return app.is_bound(listed.result, event=event, handler=HANDLER)
+    async def ask(command: batch.Command) -> object:
+        answer = await bench.api.call(command.method, command.params, priority=limiter.Priority.TOKENS)
+        return answer.result
 
-    assert not await bound("OnAppUninstall")
-    await app.bind_event(bench.api, event="OnAppUninstall", handler=HANDLER)
-    assert await bound("ONAPPUNINSTALL")
-    assert not await bound("ONAPPINSTALL")
-    assert bench.portal.called() == ["get", "bind", "get", "get"]
-    assert bench.portal.events[1:] == [{"event": "OnAppUninstall", "handler": HANDLER}]
+    other = app.Binding("ONAPPUNINSTALL", "https://other.example.com/")
+    assert app.read_bindings(await ask(app.bindings_command())) == [other]
+    await ask(app.bind_command(own))
+    assert app.read_bindings(await ask(app.bindings_command())) == [other, own]
+    await ask(app.unbind_command(own))
+    assert app.read_bindings(await ask(app.bindings_command())) == [other]
+    assert app.read_bindings([]) == []

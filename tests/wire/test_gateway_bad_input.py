@@ -49,6 +49,7 @@ class Row:
     headers: Mapping[str, str] = field(default_factory=dict)
     messages: int = 0
     receipts: int = 0
+    errands: int = 0
     sent: Mapping[str, Any] = field(default_factory=dict)
     answered: Mapping[str, str] = field(default_factory=dict)
 
@@ -82,6 +83,11 @@ def signature(text: str) -> str:
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
+def big_step(size: int) -> bytes:
+    body = b"event_token=t&code=smsc.send&properties[phone]=7&properties[text]="
+    return body + b"a" * (size - len(body))
+
+
 async def chunks(size: int) -> AsyncIterator[bytes]:
     for _ in range(size // 65_536):
         yield b"a" * 65_536
@@ -104,8 +110,13 @@ UNKNOWN_PATHS = [
     Row("a name in capitals", 404, path="{handler:SMSC}", body=form()),
     Row("dots in the path", 404, path="{handler}/../handler", body=form()),
     Row("unknown door of a known key", 404, path="{handler:as unknown}", body=form()),
-    Row("robots do not exist yet", 404, path="{handler:as robots/code}", body=form()),
-    Row("hlr does not exist yet", 404, path="{handler:as hlr}", body=form()),
+    Row("robots without a code", 404, path="{handler:as robots}", body="event_token=t"),
+    Row("robots with an empty code", 404, path="{handler:as robots}/", body="event_token=t"),
+    Row("robots with a part too many", 404, path="{handler:as robots}/smsc.send/x", body="event_token=t"),
+    Row("robots of the other side", 404, path="{callback:as robots}/smsc.send", body="event_token=t"),
+    Row("another door with a part too many", 404, path="{handler}/smsc.send", body=form()),
+    Row("robots with a wrong key", 404, path="{robots:upper}", body="event_token=t"),
+    Row("a webhook step with a wrong key", 404, path="{hlr:upper}?entity=lead_1"),
 ]
 
 METHODS = [
@@ -114,6 +125,10 @@ METHODS = [
     Row("OPTIONS on the handler", 405, method="OPTIONS", answered={"Allow": "POST"}),
     Row("GET on install", 405, path="{install}", method="GET", answered={"Allow": "POST"}),
     Row("DELETE on a callback", 405, path="{callback}", method="DELETE", answered={"Allow": "GET, POST"}),
+    Row("GET on a step", 405, path="{robots}", method="GET", answered={"Allow": "POST"}),
+    Row("GET on events", 405, path="{events}", method="GET", answered={"Allow": "POST"}),
+    Row("HEAD on a webhook step", 405, path="{hlr}", method="HEAD", answered={"Allow": "GET, POST"}),
+    Row("PUT on a webhook step", 405, path="{hlr}", method="PUT", answered={"Allow": "GET, POST"}),
     Row("GET with a wrong key", 404, path="{handler:upper}", method="GET"),
 ]
 
@@ -134,6 +149,32 @@ UNREADABLE = [
     Row("JSON without a message_id", 400, body="{}", content_type="application/json"),
     Row("an install post that is none", 400, path="{install}", body="a=b"),
     Row("an unknown event", 400, path="{events}", body="event=ONNOTHING"),
+    Row("an event without an id", 400, path="{events}", body="event=ONCRMLEADADD"),
+    Row("an event of entity 0", 400, path="{events}", body="event=ONCRMLEADADD&data[FIELDS][ID]=0"),
+    Row(
+        "an event of an id beyond any",
+        400,
+        path="{events}",
+        body="event=ONCRMLEADADD&data[FIELDS][ID]=" + "9" * 19,
+    ),
+    Row("an empty step", 400, path="{robots}"),
+    Row("a step without a token", 400, path="{robots}", body="code=smsc.send&properties[phone]=7"),
+    Row("a foreign step without a token", 400, path="{robots}", body="code=other"),
+    Row("a step's token that is a list", 400, path="{robots}", body="event_token[]=t&code=smsc.send"),
+    Row("a step's token with a space", 400, path="{robots}", body="event_token=a+b"),
+    Row("a step's token in broken UTF-8", 400, path="{robots}", body="event_token=a%FF"),
+    Row("a step's token of 2,000 characters", 400, path="{robots}", body="event_token=" + "a" * 2000),
+    Row("a step in broken JSON", 400, path="{robots}", body="{", content_type="application/json"),
+    Row("a webhook step of nothing", 400, path="{hlr}"),
+    Row("a webhook step of nothing by GET", 400, path="{hlr}", method="GET"),
+    Row("a webhook step of a phone only", 400, path="{hlr}?phone=79990000000", method="GET"),
+    Row("a webhook step of a deal", 400, path="{hlr}?entity=deal_5", method="GET"),
+    Row("a webhook step of entity 0", 400, path="{hlr}?entity=lead_0", method="GET"),
+    Row("a webhook step of an id beyond any", 400, path="{hlr}?entity=lead_" + "9" * 19, method="GET"),
+    Row("a webhook step whose field was empty", 400, path="{hlr}?entity=lead_", body="document_id[]=LEAD_98"),
+    Row("a webhook step of a deal's document", 400, path="{hlr}", body="document_id[2]=DEAL_98"),
+    Row("a webhook step of nested garbage", 400, path="{hlr}", body="document_id[a][b][c]=LEAD_98"),
+    Row("a webhook step's query of garbage", 400, path="{hlr}?%FF%00&&=&entity[]=lead_1&%zz", method="GET"),
     Row("a frame without tokens", 400, path="{install}", body="DOMAIN=x&member_id=y"),
 ]
 
@@ -143,6 +184,15 @@ FORMATS = [
     Row("XML", 415, body="<a/>", content_type="text/xml"),
     Row("a content type that is none", 415, body=form(), content_type="?"),
     Row("packed", 415, body=gzip.compress(form().encode()), headers={"Content-Encoding": "gzip"}),
+    Row("a step in plain text", 415, path="{robots}", body="event_token=t", content_type="text/plain"),
+    Row("a webhook step in plain text", 415, path="{hlr}?entity=lead_1", body="x", content_type="text/plain"),
+    Row(
+        "a packed event",
+        415,
+        path="{events}",
+        body=gzip.compress(b"event=ONCRMLEADADD&data[FIELDS][ID]=1"),
+        headers={"Content-Encoding": "gzip"},
+    ),
     Row("badly packed", 415, body=b"no gzip", headers={"Content-Encoding": "gzip"}),
     Row("no content type", 200, body=form(), content_type=None, messages=1),
     Row("an empty content type", 200, body=form(), content_type="", messages=1),
@@ -166,6 +216,27 @@ SIZES = [
         headers={"Content-Encoding": "gzip"},
     ),
     Row("10 MB to a callback", 413, path="{callback}", body=b"a" * (10 * MIB)),
+    Row("10 MB to a step", 413, path="{robots}", body=b"a" * (10 * MIB)),
+    Row("10 MB to a webhook step", 413, path="{hlr}", body=b"a" * (10 * MIB)),
+    Row("10 MB by GET to a webhook step", 413, path="{hlr}", method="GET", body=b"a" * (10 * MIB)),
+    Row("a step of exactly 1 MiB", 200, path="{robots}", body=big_step(MIB), messages=1),
+    Row(
+        "a step with 10,000 keys before it",
+        200,
+        path="{robots}",
+        body="".join(f"k{n}={n}&" for n in range(10_000)) + "event_token=t&code=smsc.send",
+        messages=1,
+        sent={"event_token": "t", "text": "", "code": "smsc"},
+    ),
+    Row(
+        "a step for another's code, 10,000 keys before it",
+        200,
+        path="{robots}",
+        body="".join(f"k{n}={n}&" for n in range(10_000)) + "event_token=t&code=other.send",
+        messages=1,
+        sent={"event_token": "t", "code": "/"},
+    ),
+    Row("a webhook step of 1 MiB", 200, path="{hlr}?entity=lead_1", body=b"a" * MIB, errands=1),
     kept("exactly 1 MiB", raw("a" * (MIB - len(raw(""))))),
     kept("10,000 keys, the id first", form() + "".join(f"&k{n}={n}" for n in range(10_000)), message_id=ID),
     kept("10,000 keys, the id last", "".join(f"k{n}={n}&" for n in range(10_000)) + form(), message_id=ID),
@@ -223,6 +294,46 @@ CONTENT = [
     replace(
         as_json(message_to=79990000000, ts=10**30), name="JSON numbers", sent={"recipient": "79990000000"}
     ),
+]
+
+
+def step(name: str, settings: str, **sent: Any) -> Row:
+    """A step that sends; whatever its settings are, somebody may wait for its answer."""
+    body = f"event_token=t&code=smsc.send&{settings}"
+    return Row(name, 200, path="{robots}", body=body, messages=1, sent={"event_token": "t", **sent})
+
+
+STEPS = [
+    step("a step without settings", "", recipient="", text="", wait_seconds=0, route=0),
+    step("settings that are no map", "properties=1", recipient="", text=""),
+    step("settings in deep nests", "properties[phone][a][b]=1&" + nested(100), recipient=""),
+    step("a phone of letters", "properties[phone]=call+me", recipient="call me"),
+    step("an unknown channel", "properties[channel]=pigeon", route=types_pb2.ROUTE_UNSPECIFIED),
+    step("a channel that is a map", "properties[channel][a][b]=sms", route=types_pb2.ROUTE_UNSPECIFIED),
+    step("half a wait", "properties[wait_seconds]=1.5", wait_seconds=0),
+    step("a wait below nothing", "properties[wait_seconds]=-60", wait_seconds=0),
+    step("a wait in words", "properties[wait_seconds]=soon", wait_seconds=0),
+    step("a wait in other digits", "properties[wait_seconds]=%C2%B2", wait_seconds=0),
+    step("a wait without end", "properties[wait_seconds]=" + "9" * 10_000, wait_seconds=86_400),
+    step("auth that is no map at a step", "auth=1", token_check=types_pb2.TOKEN_CHECK_ABSENT),
+    step("documents that are none", "document_type=1&document_id[a]=2", document_type=""),
+    Row(
+        "a step in JSON of the wrong kinds",
+        200,
+        path="{robots}",
+        content_type="application/json",
+        body=json.dumps(
+            {"event_token": "t", "code": 5, "properties": [{"phone": 1}], "auth": [], "use_subscription": {}}
+        ),
+        messages=1,
+        sent={"event_token": "t", "code": "/", "report_to": types_pb2.REPORT_TO_ROBOT_AT_ONCE},
+    ),
+    Row("an event of no interest", 200, path="{events}", body="event=ONCRMDEALADD&data[FIELDS][ID]=1"),
+    Row("an event", 200, path="{events}", body="event=oncrmleadadd&data[FIELDS][ID]=1", errands=1),
+    Row("a webhook step by GET", 200, path="{hlr}?entity=lead/1", method="GET", errands=1),
+    Row("a webhook step's phone of letters", 200, path="{hlr}?entity=lead_1&phone=me%FF%00", errands=1),
+    Row("a query of 5,000 characters", 200, path="{hlr}?entity=lead_1&phone=" + "7" * 5000, errands=1),
+    Row("a GET with a body", 200, path="{hlr}?entity=lead_1", method="GET", body="{", errands=1),
 ]
 
 CALLBACKS = [
@@ -311,7 +422,7 @@ CALLBACKS = [
     ),
 ]
 
-ROWS = [*UNKNOWN_PATHS, *METHODS, *UNREADABLE, *FORMATS, *SIZES, *CONTENT, *CALLBACKS]
+ROWS = [*UNKNOWN_PATHS, *METHODS, *UNREADABLE, *FORMATS, *SIZES, *CONTENT, *STEPS, *CALLBACKS]
 
 
 def paths(gateway: harness.Gateway) -> dict[str, str]:
@@ -322,6 +433,8 @@ def paths(gateway: harness.Gateway) -> dict[str, str]:
         "{handler}": handler,
         "{install}": gateway.path("install"),
         "{events}": gateway.path("events"),
+        "{robots}": gateway.path("robots/smsc.send"),
+        "{hlr}": gateway.path("hlr"),
         "{callback}": callback,
         "{callback of signed}": gateway.path("callback", SIGNED),
         "{callback of guide}": gateway.path("callback", GUIDE),
@@ -334,8 +447,10 @@ def paths(gateway: harness.Gateway) -> dict[str, str]:
         ),
         "{handler:SMSC}": handler.replace("/smsc/", "/SMSC/"),
         "{handler:as unknown}": handler.replace("/handler", "/unknown"),
-        "{handler:as robots/code}": handler.replace("/handler", "/robots/code"),
-        "{handler:as hlr}": handler.replace("/handler", "/hlr"),
+        "{handler:as robots}": handler.replace("/handler", "/robots"),
+        "{callback:as robots}": callback.replace("/callback", "/robots"),
+        "{robots:upper}": gateway.path("robots/smsc.send", key=key.upper()),
+        "{hlr:upper}": gateway.path("hlr", key=key.upper()),
     }
 
 
@@ -374,6 +489,7 @@ async def test_row(stage: "Stage", row: Row) -> None:
     assert {name: headers.get(name) for name in row.answered} == row.answered
     assert text == ("{}" if status == 200 else "")
     assert (len(owners.sender.items), len(owners.status.items)) == (row.messages, row.receipts)
+    assert len(owners.hlr.errands.items) == row.errands
     for item in [*owners.sender.items, *owners.status.items][:1]:
         assert {name: getattr(item, name) for name in row.sent} == row.sent
     # It still works.

@@ -284,7 +284,7 @@ async def test_a_frame_does_not_wait_for_ever(store: Store, tmp_path: Path) -> N
             assert gateway.metric("smsbridge_journal_depth", kind="event") == 1
 
 
-async def test_crm_events_are_counted(stage: Stage) -> None:
-    body = "event=ONCRMLEADADD&data%5BFIELDS%5D%5BID%5D=1000983&ts=1742895600"
+async def test_other_crm_events_are_counted(stage: Stage) -> None:
+    body = "event=ONCRMDEALADD&data%5BFIELDS%5D%5BID%5D=1000983&ts=1742895600"
     assert await stage.gateway.post("events", body) == (200, "{}")
     assert stage.gateway.metric("smsbridge_gateway_events_total", event="crm", result="counted") == 1

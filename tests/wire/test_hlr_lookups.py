@@ -238,12 +238,15 @@ async def test_an_account_without_money_says_so_and_is_paused(store: Store, prof
             other = await hlr.one(ABSENT)
             assert (other.state, other.reason) == (LookupState.REFUSED, "money")
             assert await hlr.spent() == (Decimal(0), Decimal(0), Decimal(0))
-            assert (await senders_account(store, one)).pause == "money"
+            paused = await senders_account(store, one)
+            assert paused.pause == "money"
+            # Looked at once: what there is now is the mark that a top-up has to pass.
+            assert paused.next_probe_at_ms <= await store.now_ms(tags.EGRESS)
 
 
 async def senders_account(store: Store, one: Provider) -> account.AccountState:
     key = smsc_account.of(one.account).key
-    return await account.Accounts(store, hlr_lab.LIMITS).state(key)
+    return await account.Accounts(store, senders.LIMITS).state(key)
 
 
 async def test_http_a_bad_number_does_not_spoil_the_others(store: Store) -> None:

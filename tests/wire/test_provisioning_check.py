@@ -1,25 +1,27 @@
 """`provider check` asks and never sends: account, API profile, portal, rights, registration."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from smsbridge.core.provider import AccountSettings, Profile, Provider
-from smsbridge.provisioning import check
+from smsbridge.provisioning import check, spec
 from smsbridge.provisioning.check import Report, Verdict
+from smsbridge.provisioning.spec import EnrichLeads
 from smsbridge.sandbox.faults import Fault, FaultKind
 from smsbridge.smsc import account as accounts
 from smsbridge.smsc import transport
 from smsbridge.store.connection import Store
 from tests.wire import provisioning_lab
-from tests.wire.provisioning_lab import DOMAIN, Lab
+from tests.wire.provisioning_lab import CLIENT_ID, DOMAIN, Lab
 
 
-async def checked(lab: Lab, provider: Provider) -> Report:
+async def checked(lab: Lab, provider: Provider, crm: spec.CrmSection | None = None) -> Report:
     probe = transport.Transport(connect_timeout_seconds=2, keep_alive_seconds=4, max_answer_bytes=65536)
     try:
         found = await lab.installations.for_provider(provider)
-        return await check.check(provider, found, smsc=lab.smsc, probe=probe, portals=lab.portals)
+        return await check.check(provider, found, smsc=lab.smsc, probe=probe, portals=lab.portals, crm=crm)
     finally:
         await probe.close()
 
@@ -117,3 +119,41 @@ async def test_a_portal_that_does_not_answer_cannot_be_told(store: Store) -> Non
         report = await checked(lab, lab.provider)
 
     assert verdicts(report)["application"] is Verdict.UNKNOWN
+
+
+SCOPES = [
+    ({"crm", "bizproc"}, {}, Verdict.OK, []),
+    ({"crm"}, {}, Verdict.OK, ["spec.crm.robots is true, but without bizproc there are no robots"]),
+    ({"crm"}, {"robots": False}, Verdict.OK, []),
+    ({"bizproc"}, {}, Verdict.OK, ["without crm there are no custom fields"]),
+    (
+        {"bizproc"},
+        {"enrich_leads": EnrichLeads.CALLS},
+        Verdict.BAD,
+        ["spec.crm.enrichLeads is calls, but without crm no lead is seen, and there are no custom fields"],
+    ),
+    (
+        set(),
+        {"enrich_leads": EnrichLeads.ALL},
+        Verdict.BAD,
+        ["spec.crm.enrichLeads is all,", "spec.crm.robots is true,"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("granted", "crm", "verdict", "told"), SCOPES)
+async def test_a_scope_that_the_spec_needs_is_named(
+    store: Store, granted: set[str], crm: dict[str, Any], verdict: Verdict, told: list[str]
+) -> None:
+    async with provisioning_lab.running(store) as lab:
+        settings = lab.sandbox.portals.by_domain[DOMAIN].applications[CLIENT_ID].settings
+        settings.scope = ["messageservice", *sorted(granted)]
+        await lab.install()
+        await lab.reconcile()
+
+        report = await checked(lab, lab.provider, spec.CrmSection.model_construct(**crm))
+
+    (line,) = (line for line in report.lines if line.what == "scopes")
+    assert line.verdict is verdict
+    assert all(sentence in line.sentence for sentence in told)
+    assert ("add what you want" in line.sentence) is bool(told)

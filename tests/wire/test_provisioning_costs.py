@@ -29,7 +29,7 @@ async def test_an_unchanged_resource_costs_one_request_of_each_an_interval(
     async with running(store, tmp_path) as it:
         await it.lab.control.change_portal(DOMAIN, access_token_seconds=2 * HOUR_SECONDS)
         await it.lab.install()
-        it.write(manifest(it.lab, "smsc"))
+        it.write(manifest(it.lab, "smsc", crm={"enrichLeads": "all"}))
         await it.look()
         before = await costs(it)
 

@@ -17,6 +17,7 @@ from smsbridge.provisioning.manifests import ResourceError
 from smsbridge.provisioning.public_url import PublicUrls
 from smsbridge.provisioning.state import State
 from smsbridge.sandbox.faults import Fault, FaultKind
+from smsbridge.store.account import Pause
 from smsbridge.store.connection import Store
 from tests.operator import certificates
 from tests.wire import provisioning_lab
@@ -42,6 +43,7 @@ async def test_before_the_install_it_says_what_to_do(store: Store) -> None:
         Type.PORTAL_AUTHORIZED: (Status.FALSE, Reason.NOT_INSTALLED),
         Type.REGISTERED: (Status.FALSE, Reason.WAITING_FOR_PORTAL),
         Type.FIELDS_READY: (Status.UNKNOWN, Reason.WAITING_FOR_PORTAL),
+        Type.ROBOTS_READY: (Status.UNKNOWN, Reason.WAITING_FOR_PORTAL),
         Type.SENDING: (Status.TRUE, Reason.SENDING),
         Type.READY: (Status.FALSE, Reason.NOT_INSTALLED),
     }
@@ -195,7 +197,7 @@ async def test_a_paused_account_is_shown_and_left_alone(store: Store) -> None:
     async with provisioning_lab.running(store) as lab:
         state = (await lab.reconcile()).state
         key = provisioning_lab.account_key(lab.provider)
-        await provisioning_lab.book(lab).pause(key, "money", first_probe_seconds=60)
+        await provisioning_lab.book(lab).pause(key, Pause.MONEY)
         asked = await lab.balance_requests()
         outcome = await lab.reconcile(state=state)
 

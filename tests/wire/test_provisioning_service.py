@@ -25,6 +25,7 @@ from smsbridge.smsc.client import ClientSettings, SmscClient
 from smsbridge.store import portal_limiter
 from smsbridge.store.account import AccountLimits
 from smsbridge.store.connection import Store
+from smsbridge.store.egress import EgressSettings
 from smsbridge.store.installations_view import InstallationsView
 from smsbridge.store.registry import Registry
 from tests.wire import provisioning_lab
@@ -365,6 +366,11 @@ async def test_a_renamed_resource_takes_its_code_along(store: Store, tmp_path: P
 
         assert await it.codes() == {"smsc"}
         assert (await it.rows())["renamed"]["ready"]
+        application = it.lab.sandbox.portals.by_domain[DOMAIN].applications[CLIENT_ID]
+        addresses = [item.handler for item in application.activities.values()]
+        addresses += [item["handler"] for item in application.bindings]
+        assert len(addresses) == 4 + 2  # steps and events
+        assert all("/bitrix24/crm/renamed/" in address for address in addresses)
 
 
 async def test_a_change_of_the_code_is_refused(store: Store, tmp_path: Path) -> None:
@@ -414,6 +420,7 @@ async def test_show_tells_addresses_and_no_secret(store: Store, tmp_path: Path) 
     key = it.lab.ring.url_key("bitrix24", shown["uid"])
     assert shown["handlerUrl"] == f"http://127.0.0.1:8080/bitrix24/crm/one/{key}/handler"
     assert shown["installUrl"].endswith(f"{key}/install")
+    assert shown["hlrUrl"].endswith(f"{key}/hlr")
     callback_key = it.lab.ring.url_key("smsc", shown["uid"])
     assert shown["callbackUrl"] == f"http://127.0.0.1:8080/smsc/crm/one/{callback_key}/callback"
     assert {item["type"] for item in shown["conditions"]} >= {"Ready", "Registered", "Sending"}
@@ -443,6 +450,7 @@ async def test_the_role_follows_file_and_installs_by_itself(store: Store, tmp_pa
             keyring=it.lab.ring,
             installations=it.lab.installations,
             limits=AccountLimits(),
+            egress=EgressSettings(),
             client=SmscClient(ClientSettings()),
             portal_limits=limiter.LocalLimiter(),
             metrics=CollectorRegistry(),

@@ -171,7 +171,7 @@ async def test_a_blocked_egress_asks_nothing(store: connection.Store, sandbox: s
         sender.account().faults.add(Fault(kind=FaultKind.TIMEOUT_AFTER_ACCEPT, count=1))
         await senders.submit(sender.client, range(1))
         await told(store, 0, "sending")
-        await egress.Egress(store, window_seconds=1800).stop("blocked", seconds=2.5)
+        await egress.Egress(store, egress.EgressSettings(blocked_seconds=(2.5,))).block()
         asked = ledger(sender).requests["status"]
         await told(store, 0, "status_unanswered")
         assert ledger(sender).requests["status"] == asked

@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 
-from smsbridge.core.message import Origin, Route
-from smsbridge.core.provider import Batching, Prices, Profile, Provider, Routing
+from smsbridge.core.message import Origin, ReportTo, Route, TokenCheck
+from smsbridge.core.provider import Batching, Prices, Profile, Provider, Routing, Rule
 from smsbridge.rpc import enums, message
 from smsbridge.rpc.enums import Submitted
 from smsbridge.sandbox import reports, server
 from smsbridge.sandbox.faults import Fault, FaultKind, StatusDown
+from smsbridge.sender import intake
 from smsbridge.store import connection, registry, tags
+from smsbridge.store.portal_outbox import Kind, PortalOutbox
 from tests.store import messages
 from tests.wire import senders
 
@@ -248,7 +250,8 @@ async def test_a_wrong_password_is_tried_three_times_at_most(
     store: connection.Store, sandbox: server.Sandbox
 ) -> None:
     wrong = provider(sandbox, password="wrong")
-    async with senders.running(store, sandbox, wrong, login_probes_seconds=(0.05, 0.05)) as sender:
+    limits = senders.LIMITS.model_copy(update={"login_probes_seconds": (0.05, 0.05)})
+    async with senders.running(store, sandbox, wrong, limits=limits) as sender:
         await submit(sender, range(2))
 
         async def three() -> bool:
@@ -320,6 +323,49 @@ async def test_a_removed_provider_fails_what_waits(store: connection.Store, sand
         assert await submit(sender, range(5, 6)) == [Submitted.FAILED]
 
 
+@pytest.mark.parametrize("report_to", [ReportTo.ROBOT, ReportTo.ROBOT_AT_ONCE])
+async def test_a_step_s_message_keeps_whom_to_answer(
+    store: connection.Store, sandbox: server.Sandbox, report_to: ReportTo
+) -> None:
+    """A run that is posted twice is one message; its id follows from the token, and does not tell it."""
+    asked = {"message_id": "", "dedupe_key": "t|1", "event_token": "t|1", "report_to": report_to}
+    async with senders.running(store, sandbox, provider(sandbox, paused=True)) as sender:
+        wanted = message.to_proto(messages.outgoing(1, accepted_at_ms=now_ms(), **asked))
+        first, again = await sender.client.submit([wanted, wanted])
+        assert [enums.SUBMITTED.to_core(answer.result) for answer in (first, again)] == [
+            Submitted.ACCEPTED,
+            Submitted.DUPLICATE,
+        ]
+        record = await sender.state_of(UID, first.message_id)
+        assert (record["rep"], record["tok"], record["org"]) == (report_to, "t|1", "marketing")
+        due = await PortalOutbox(store).due(UID)
+        assert (due.statuses, due.answers) == (0, 1 if report_to is ReportTo.ROBOT_AT_ONCE else 0)
+        await submit(sender, range(2, 3), event_token="t|2")
+        assert (await sender.state_of(UID, f"{2:032x}"))["tok"] == ""
+
+
+async def test_steps_of_a_removed_provider_are_to_be_answered(
+    store: connection.Store, sandbox: server.Sandbox
+) -> None:
+    """What waited, what was held, and what comes through the door after it."""
+    gone = provider(sandbox, paused=True)
+    asked = {"report_to": ReportTo.ROBOT, "event_token": "t"}
+    async with senders.running(store, sandbox, gone) as sender:
+        await submit(sender, range(1, 3), **asked)
+        held = {"token_check": TokenCheck.MISMATCH, "token_digest": "d"}
+        assert await submit(sender, range(3, 4), **asked, **held) == [Submitted.HELD]
+        await registry.Registry(store, senders.KEYRING).tombstone(gone)
+
+        async def failed() -> bool:
+            return await finals(store) == {"failed": 3}
+
+        await senders.until(failed)
+        assert await submit(sender, range(4, 5), **asked) == [Submitted.FAILED]
+        taken = await PortalOutbox(store).take(UID, token="t1", most=50, kind=Kind.ANSWERS)
+        told = {(answer.message_id, str(answer.status), answer.reason) for answer in taken.entries}
+        assert told == {(f"{n:032x}", "failed", "ProviderRemoved") for n in range(1, 5)}
+
+
 async def test_the_same_text_to_the_same_phone_waits_for_the_duplicate_guard(
     store: connection.Store, sandbox: server.Sandbox
 ) -> None:
@@ -369,6 +415,36 @@ async def test_a_cascade_in_profile_guide_is_one_request(
         await submit(sender, range(2))
         await all_sent(sender, 2)
         assert book(sender).by_channel == {"cascade": 2}
+
+
+async def test_a_message_s_own_channel_and_wait_stand_for_the_routing_s(
+    store: connection.Store, sandbox: server.Sandbox
+) -> None:
+    """Profile `http`: the wait is Viber's life at SMSC and the time until our second attempt."""
+    rule = Rule(name="all", route=Route.SMS)
+    by_rule = provider(
+        sandbox, profile=Profile.HTTP, routing=Routing(viber_timeout_seconds=3600, rules=(rule,))
+    )
+    wanted: list[dict[str, Any]] = [
+        {},
+        {"route": Route.CASCADE},
+        {"route": Route.CASCADE, "wait_seconds": 90},
+        {"route": Route.CASCADE, "wait_seconds": 10**9},
+        {"route": Route.VIBER, "wait_seconds": 90},
+    ]
+    async with senders.running(store, sandbox, by_rule) as sender:
+        for number, changes in enumerate(wanted, 1):
+            assert await submit(sender, range(number, number + 1), **changes) == [Submitted.ACCEPTED]
+        await all_sent(sender, len(wanted))
+        assert book(sender, "http").by_channel == {"sms": 1, "viber": 4}
+        records = [await sender.state_of(UID, f"{n:032x}") for n in range(1, len(wanted) + 1)]
+        assert [record["rule"] for record in records] == ["all", "", "", "", ""]
+        waits = [[leg.wait_seconds for leg in intake.load_legs(record["legs"])] for record in records]
+        assert waits == [[0], [3600, 0], [90, 0], [86_400, 0], [0]]
+        for number, (record, first) in enumerate(zip(records, waits, strict=True), 1):
+            at = await store.redis.zscore(f"{tags.provider(UID)}casc", f"{number:032x}")
+            expected = int(record["a1:at"]) + first[0] * 1000 if first[0] else None
+            assert at == expected
 
 
 async def test_prices_are_estimated_where_smsc_tells_none(

@@ -13,8 +13,9 @@ import pytest
 
 from smsbridge.api.v1 import status_pb2
 from smsbridge.core import errors
-from smsbridge.core.message import Route
+from smsbridge.core.message import ReportTo, Route
 from smsbridge.core.provider import Routing
+from smsbridge.sandbox.portal import Step
 from smsbridge.sandbox.server import Sandbox
 from smsbridge.sandbox.settings import RequestLimit
 from smsbridge.store import connection, embedded
@@ -177,6 +178,37 @@ async def test_a_script_that_is_cut_off(
         await found.say(range(1, 4), 1)
         await found.ends_well(sent, "delivered", point)
         assert (await found.lab.way.deliveries.ledger(found.lab.way.uid)).final == {"delivered": 3}
+
+
+OF_THE_PORTAL = [cut for cut in CUTS if cut.script.startswith(("delivery_", "portal_"))]
+
+
+@pytest.mark.parametrize("cut", OF_THE_PORTAL, ids=lambda c: f"{c.moment} {c.script}")
+async def test_a_workflow_step_is_answered_once(
+    store: connection.Store, valkey: embedded.EmbeddedValkey, sandbox: Sandbox, cut: Cut
+) -> None:
+    """It may hear it twice, where nobody knew whether it had; it takes the first, and we end there."""
+    async with scene(store, valkey, sandbox) as found:
+        lab, way = found.lab, found.lab.way
+        point = found.way.set(Point(cut.script, cut.moment, having=cut.having, times=cut.times))
+        steps = {f"t|{n}": Step(f"t|{n}", "smsc.send", "w", waits=True, returns=("status",)) for n in (1, 2)}
+        lab.portal.steps.update(steps)
+        mids = []
+        for number, token in enumerate(steps, 1):
+            mids += await way.accepted([number], report_to=ReportTo.ROBOT, event_token=token)
+        await way.pump()
+        await found.tell()
+        await found.say(range(1, 3), 22)
+
+        async def done() -> bool:
+            told = not any(step.waits for step in steps.values())
+            return told and (await way.deliveries.ledger(way.uid)).portal_outbox == 0 and struck(point)
+
+        await until(done)
+        assert {(step.waits, step.values["status"]) for step in steps.values()} == {(False, "failed")}
+        assert all(1 <= step.answers <= 2 for step in steps.values())
+        for mid in mids:
+            assert (await way.story(mid)).count("step_answered") == 1
 
 
 @pytest.mark.parametrize("moment", Moment)

@@ -1,6 +1,7 @@
 """The status role over gRPC: receipts in, messages and ledgers out, cascades handed on, questions to SMSC."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
@@ -16,7 +17,7 @@ from smsbridge.core.provider import Profile, Routing
 from smsbridge.rpc import enums
 from smsbridge.rpc import errors as rpc_errors
 from smsbridge.sandbox.server import Sandbox
-from smsbridge.store import account, connection, embedded, receipts
+from smsbridge.store import account, connection, embedded, receipts, tags
 from tests.store import messages
 from tests.wire import smsc_server, status_lab
 from tests.wire.senders import until
@@ -228,23 +229,48 @@ async def test_a_question_without_an_answer_is_asked_again(
             assert lab.figure("smsbridge_status_questions_total", result=result) == 1
 
 
-async def test_a_wrong_login_pauses_the_account(store: connection.Store, sandbox: Sandbox) -> None:
-    refusal = smsc_server.answer(b'{"error":"authorise error","error_code":2}')
-    async with smsc_server.running(refusal) as far:
+@contextlib.asynccontextmanager
+async def refused(
+    store: connection.Store, sandbox: Sandbox, answer: bytes
+) -> AsyncIterator[tuple[Lab, smsc_server.Far]]:
+    """A message is asked about, and SMSC refuses every question."""
+    async with smsc_server.running(smsc_server.answer(answer)) as far:
         made = status_lab.provider(sandbox)
         made = replace(made, account=replace(made.account, base_url=far.url))
         async with status_lab.running(store, sandbox, made) as lab:
             await lab.way.sent([1])
             await lab.way.time_passes("poll")
-            accounts = account.Accounts(store, account.AccountLimits())
+            yield lab, far
 
-            async def paused() -> bool:
-                return (await accounts.state(lab.way.account_key)).pause == "login"
 
-            await until(paused)
+async def test_a_wrong_login_pauses_the_account(store: connection.Store, sandbox: Sandbox) -> None:
+    refusal = b'{"error":"authorise error","error_code":2}'
+    async with refused(store, sandbox, refusal) as (lab, far):
+        accounts = account.Accounts(store, account.AccountLimits())
+
+        async def paused() -> bool:
+            return (await accounts.state(lab.way.account_key)).pause == "login"
+
+        await until(paused)
+        await lab.way.time_passes("poll")
+        await asyncio.sleep(0.3)
+        assert len(far.requests) == 1
+
+
+async def test_a_second_block_stops_the_egress_for_longer(store: connection.Store, sandbox: Sandbox) -> None:
+    async def stopped() -> bool:
+        return await store.redis.get(f"{tags.EGRESS}stop") == b"blocked"
+
+    async with refused(store, sandbox, b'{"error":"ip is blocked","error_code":4}') as (lab, far):
+        lengths = []
+        for _ in range(2):
+            await until(stopped)
+            lengths.append(await store.redis.pttl(f"{tags.EGRESS}stop"))
+            assert len(far.requests) == len(lengths)
+            await store.redis.delete(f"{tags.EGRESS}stop")  # its time has passed
             await lab.way.time_passes("poll")
-            await asyncio.sleep(0.3)
-            assert len(far.requests) == 1
+        first, second = lengths
+        assert first <= 600_000 < second <= 1_800_000
 
 
 async def test_status_24_pauses_the_account(lab: Lab) -> None:
@@ -253,7 +279,10 @@ async def test_status_24_pauses_the_account(lab: Lab) -> None:
     await said(lab, receipt(lab, "cid1", phone(1), 24))
     await becomes(lab, mid, "failed")
     accounts = account.Accounts(lab.store, account.AccountLimits())
-    assert (await accounts.state(lab.way.account_key)).pause == "money"
+    paused = await accounts.state(lab.way.account_key)
+    assert paused.pause == "money"
+    # Looked at once: what there is now is the mark that a top-up has to pass.
+    assert paused.next_probe_at_ms <= await lab.store.now_ms(tags.EGRESS)
     # Told again after there was money: no news.
     await accounts.resume(lab.way.account_key)
     await said(lab, receipt(lab, "cid1", phone(1), 24, ts=7))

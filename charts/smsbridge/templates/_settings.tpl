@@ -39,7 +39,7 @@ gateway.journal_dir: /journal/gateway
 
 {{/* root: all settings of the operator. Of the roles' settings it knows these sections. */}}
 {{- define "smsbridge.operatorSettings" -}}
-{{- $known := list "process" "logging" "store" "endpoints" "provisioning" "account" "portal" "smsc" -}}
+{{- $known := list "process" "logging" "store" "endpoints" "provisioning" "account" "egress" "portal" "smsc" -}}
 {{- include "smsbridge.places" (dict "root" .) }}
 process.internal: 0.0.0.0:7100
 {{- if .Values.operator.clusterWide }}

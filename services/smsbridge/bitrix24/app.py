@@ -4,8 +4,9 @@ Storing it, and taking it over from an event or a frame, is done elsewhere.
 """
 
 import hmac
+from dataclasses import dataclass, field
 
-from smsbridge.bitrix24 import answers, client, errors, inbound, limiter, oauth
+from smsbridge.bitrix24 import answers, batch, client, errors, inbound, limiter, oauth
 
 
 async def is_admin(api: client.PortalApi) -> bool:
@@ -29,22 +30,40 @@ async def is_installed(api: client.PortalApi) -> bool:
     return installed is True or answers.text_of(installed).lower() in {"1", "y", "true"}
 
 
-EVENTS_METHOD = "event.get"
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """An event that the portal posts to `handler`. Two handlers of one event are two bindings."""
+
+    event: str
+    handler: str = field(repr=False)
 
 
-def is_bound(listed: object, *, event: str, handler: str) -> bool:
-    """Whether `listed`, the result of EVENTS_METHOD, has our handler of this event."""
-    for item in answers.as_list(listed):
-        entry = answers.as_map(item)
-        same_event = answers.text_of(entry.get("event")).upper() == event.upper()
-        if same_event and answers.text_of(entry.get("handler")) == handler:
-            return True
-    return False
+def bindings_command() -> batch.Command:
+    return batch.Command("event.get")
 
 
-async def bind_event(api: client.PortalApi, *, event: str, handler: str) -> None:
-    """Bitrix24 binds a second time what is bound: look first."""
-    await api.call("event.bind", {"event": event, "handler": handler}, priority=limiter.Priority.TOKENS)
+def read_bindings(listed: object) -> list[Binding]:
+    """The result of `bindings_command`: those of this application, events in capitals."""
+    entries = (answers.as_map(item) for item in answers.as_list(listed))
+    return [
+        Binding(answers.text_of(entry.get("event")).upper(), answers.text_of(entry.get("handler")))
+        for entry in entries
+    ]
+
+
+def bind_command(binding: Binding) -> batch.Command:
+    """Bitrix24 may bind a second time what is bound: look first."""
+    return batch.Command("event.bind", {"event": binding.event, "handler": binding.handler})
+
+
+def unbind_command(binding: Binding) -> batch.Command:
+    """Without a word where it is not bound."""
+    return batch.Command("event.unbind", {"event": binding.event, "handler": binding.handler})
+
+
+def was_bound(error: errors.PortalError) -> bool:
+    """Whether an answer to `bind_command` says that there is nothing to do."""
+    return error.rest_code.lower() == "error_event_binding_exists"
 
 
 def check_owner(info: oauth.AppInfo, *, client_id: str, member_id: str = "") -> None:

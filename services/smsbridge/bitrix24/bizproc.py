@@ -16,7 +16,8 @@ from smsbridge.core import errors as core_errors
 ANSWER_METHOD = "bizproc.event.send"
 _ALREADY_INSTALLED = "error_activity_already_installed"
 _NOT_FOUND = "error_activity_not_found"
-_CODE = re.compile(r"[A-Za-z0-9.\-_]{1,128}\Z")
+MAX_CODE = 128
+_CODE = re.compile(rf"[A-Za-z0-9.\-_]{{1,{MAX_CODE}}}\Z")
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 
 
@@ -103,6 +104,11 @@ def delete_command(kind: StepKind, code: str) -> batch.Command:
     return batch.Command(f"bizproc.{kind}.delete", {"CODE": code})
 
 
+def is_missing(error: core_errors.SmsbridgeError | None) -> bool:
+    """Whether an update or a removal failed because the portal has no such step."""
+    return isinstance(error, errors.PortalRefused) and error.rest_code.lower() == _NOT_FOUND
+
+
 async def register(
     api: client.PortalApi, kind: StepKind, step: StepSpec, *, listed: Collection[str] | None = None
 ) -> Registered:
@@ -126,7 +132,7 @@ async def register(
     try:
         await _run(api, updating)
     except errors.PortalRefused as refusal:
-        if refusal.rest_code.lower() != _NOT_FOUND:
+        if not is_missing(refusal):
             raise
         await _run(api, adding)  # gone since it was listed
         return Registered.ADDED
@@ -138,7 +144,7 @@ async def unregister(api: client.PortalApi, kind: StepKind, *, code: str) -> boo
     try:
         await _run(api, delete_command(kind, code))
     except errors.PortalRefused as refusal:
-        if refusal.rest_code.lower() != _NOT_FOUND:
+        if not is_missing(refusal):
             raise
         return False
     return True

@@ -123,8 +123,14 @@ class Bitrix24Client:
         portal: str,
         priority: limiter.Priority,
         on_moved: OnMoved | None = None,
+        limited_as: str = "",
     ) -> batch.BatchAnswer:
-        """At most 50 commands, else ValueError. Raises only where the batch as a whole failed."""
+        """At most 50 commands, else ValueError. Raises only where the batch as a whole failed.
+
+        `limited_as`: of commands of several methods, the one whose operating time is reckoned with.
+        """
+        method = limited_as or batch.common_method(commands)
+        reckoned = sum(command.method == method for command in commands) or len(commands)
         request = _Request(
             method=batch.METHOD,
             body={"halt": 0, "cmd": batch.encode(commands)},
@@ -133,8 +139,8 @@ class Bitrix24Client:
             priority=priority,
             on_moved=on_moved,
             total_seconds=self._settings.batch_seconds,
-            limited_as=batch.common_method(commands),
-            commands=len(commands),
+            limited_as=method,
+            commands=reckoned,
         )
         answer = batch.read((await self._exchange(request)).result, commands)
         for operating in answer.operating:
@@ -264,10 +270,15 @@ class PortalApi:
         )
 
     async def batch(
-        self, commands: Sequence[batch.Command], *, priority: limiter.Priority
+        self, commands: Sequence[batch.Command], *, priority: limiter.Priority, limited_as: str = ""
     ) -> batch.BatchAnswer:
         return await self.client.batch(
-            commands, tokens=self.tokens, portal=self.portal, priority=priority, on_moved=self.on_moved
+            commands,
+            tokens=self.tokens,
+            portal=self.portal,
+            priority=priority,
+            on_moved=self.on_moved,
+            limited_as=limited_as,
         )
 
 

@@ -1,4 +1,5 @@
-"""What Bitrix24 posts to us, typed: a message, an application's or the CRM's event, a page in the portal.
+"""What Bitrix24 posts to us, typed: a message, an event of the application or the CRM, a workflow's step, a
+page in the portal.
 
 Takes the fields that `forms` made and asks nobody: whether an application token is right, and what a phone is
 worth, is decided elsewhere. Nothing here is trusted; above all no URL in it may be called before the token
@@ -13,10 +14,13 @@ from enum import StrEnum
 
 from smsbridge.bitrix24 import forms
 from smsbridge.core import errors
+from smsbridge.core.errand import EntityType
 from smsbridge.core.message import Origin
 
 # The names a message cannot do without, for `forms.parse_what_fits`.
 MESSAGE_NAMES = ("message_id", "message_to", "message_body", "code", "module_id", "ts")
+# The same for a step of a workflow; its settings are few, and stand in brackets.
+STEP_NAMES = ("event_token", "code", "use_subscription")
 
 # Posted with every message and not looked at; `properties` only where the message itself lacks its copy.
 _UNREAD = frozenset(
@@ -53,6 +57,19 @@ _FIRST_DYNAMIC_TYPE = 128
 _MAX_NAME = 256  # codes, ids, document names: longer ones are nobody's
 _MAX_BINDINGS = 10  # documented: two
 _CRM_PREFIX = "ONCRM"
+_TOKEN = re.compile(r"[^\s\x00-\x1f\x7f\ufffd]{1,1024}\Z")  # opaque; a cut or mended one answers no step
+# `contact_12` as we document it, `LEAD_98` as a document is called, `C_12` as the CRM's own fields show it.
+_ENTITY = re.compile(r"([a-z]{1,7})[_/]0*([1-9][0-9]{0,17})\Z", re.ASCII)
+_ENTITIES = {
+    "contact": EntityType.CONTACT,
+    "c": EntityType.CONTACT,
+    "lead": EntityType.LEAD,
+    "l": EntityType.LEAD,
+    "company": EntityType.COMPANY,
+    "co": EntityType.COMPANY,
+}
+# A `+` of a query is a space, but before a number it was meant.
+_PLUS_OF_PHONE = re.compile(rb"((?:\A|&)phone=)\+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +141,31 @@ class CrmEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class StepRun:
+    """One of our steps in a workflow. Nothing is judged: `settings` holds the first value of each, as it was
+    entered, and may lack any.
+    """
+
+    code: str  # as it was registered; empty where the post does not tell
+    event_token: str = field(repr=False)
+    document_type: str
+    document_id: tuple[str, ...]
+    settings: Mapping[str, str] = field(repr=False)
+    waits: bool  # the workflow stands still until it is answered
+    application_token: str | None = field(repr=False)
+    member_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookStep:
+    """The stock webhook step of a workflow. `phone` is empty where its address names none."""
+
+    entity: EntityType
+    entity_id: int
+    phone: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class FrameOpened:
     auth: AuthBlock
     placement: str
@@ -180,11 +222,44 @@ def read_event(fields: forms.Fields) -> AppEvent | CrmEvent:
             clean=_short(data, "CLEAN") == "1",
         )
     entity_id = _number(_map(data, "FIELDS"), "ID")
-    if not event.startswith(_CRM_PREFIX) or entity_id is None:
+    if not event.startswith(_CRM_PREFIX) or not entity_id:
         raise errors.InputError("this event is not one we bind; unbind it in the portal", field="event")
     return CrmEvent(
         event=event, entity_id=entity_id, auth=_auth(_map(fields, "auth")), ts=_number(fields, "ts")
     )
+
+
+def read_step(fields: forms.Fields) -> StepRun:
+    """Raises InputError only where no event token can be read: with one, the workflow can be answered."""
+    event_token = _text(fields, "event_token")
+    if _TOKEN.match(event_token) is None:
+        raise errors.InputError("no event token; post what Bitrix24 posts for a step", field="event_token")
+    document_type = _triple(fields, "document_type")
+    auth = _map(fields, "auth")
+    return StepRun(
+        code=_short(fields, "code"),
+        event_token=event_token,
+        document_type=document_type[2] if len(document_type) == 3 else "",
+        document_id=_triple(fields, "document_id"),
+        settings={name: _first(value) for name, value in _map(fields, "properties").items()},
+        waits=_short(fields, "use_subscription").upper() != "N",
+        application_token=_short(auth, "application_token") or None,
+        member_id=_short(auth, "member_id") or None,
+    )
+
+
+def read_webhook(query: bytes, fields: forms.Fields) -> WebhookStep:
+    """`phone` and `entity` of the address; without `entity` the document that the step posts. Raises
+    InputError where that is no contact, lead or company: an entity that is named and wrong is not replaced.
+    """
+    asked = forms.parse_what_fits(_PLUS_OF_PHONE.sub(rb"\1%2B", query), wanted=("phone", "entity")).fields
+    named = _short(asked, "entity").strip()
+    found = _entity(named) if named else _document(fields.get("document_id"))
+    if found is None:
+        raise errors.InputError(
+            "no entity; add entity=lead_{{ID}} (or contact_, company_) to the address", field="entity"
+        )
+    return WebhookStep(*found, phone=_short(asked, "phone").strip())
 
 
 def read_frame(query: Mapping[str, str], fields: forms.Fields) -> FrameOpened:
@@ -266,6 +341,26 @@ def _triple(fields: forms.Fields, name: str) -> tuple[str, ...]:
     block = _map(fields, name)
     parts = tuple(_short(block, str(number)) for number in range(3))
     return parts if any(parts) else ()
+
+
+def _entity(name: str) -> tuple[EntityType, int] | None:
+    match = _ENTITY.match(name.lower())
+    entity = _ENTITIES.get(match[1]) if match is not None else None
+    return (entity, int(match[2])) if match is not None and entity is not None else None
+
+
+def _document(value: forms.Value | None) -> tuple[EntityType, int] | None:
+    """(module, class, LEAD_98), or LEAD_98 alone: the last part that names one."""
+    parts = list(value.values()) if isinstance(value, dict) else [value]
+    found = [_entity(part[:_MAX_NAME].strip()) for part in parts if isinstance(part, str)]
+    return next((one for one in reversed(found) if one is not None), None)
+
+
+def _first(value: forms.Value) -> str:
+    """A setting that may hold several values posts them all."""
+    if isinstance(value, str):
+        return value
+    return next((item for item in value.values() if isinstance(item, str) and item), "")
 
 
 def _map(fields: forms.Fields, name: str) -> forms.Fields:

@@ -86,12 +86,21 @@ async def register(
     return await _update(api, params)
 
 
+def delete_command(code: str) -> batch.Command:
+    return batch.Command(_DELETE, {"CODE": code})
+
+
+def is_missing(error: core_errors.SmsbridgeError | None) -> bool:
+    """Whether an update or a removal failed because the portal has no such provider."""
+    return isinstance(error, errors.PortalRefused) and error.rest_code.lower() == _NOT_FOUND
+
+
 async def unregister(api: client.PortalApi, *, code: str) -> bool:
     """False where there was none."""
     try:
         await api.call(_DELETE, {"CODE": code}, priority=limiter.Priority.TOKENS)
     except errors.PortalRefused as refusal:
-        if refusal.rest_code.lower() != _NOT_FOUND:
+        if not is_missing(refusal):
             raise
         return False
     return True
@@ -130,7 +139,7 @@ async def _update(api: client.PortalApi, params: Mapping[str, forms.Param]) -> R
         await _add(api, params)
         return Registered.REPLACED
     except errors.PortalRefused as refusal:
-        if refusal.rest_code.lower() != _NOT_FOUND:
+        if not is_missing(refusal):
             raise
         await _add(api, params)  # gone since we listed it
         return Registered.ADDED

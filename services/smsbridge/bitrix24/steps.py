@@ -110,6 +110,11 @@ def code_of(provider_code: str, step: Step, kind: StepKind) -> str:
     return f"{provider_code}.{step}{_SUFFIXES[kind]}"
 
 
+def codes(provider_code: str) -> Sequence[tuple[StepKind, str]]:
+    """Of `all_specs`."""
+    return [(kind, code_of(provider_code, step, kind)) for kind in StepKind for step in Step]
+
+
 def step_of(provider_code: str, code: str) -> Step | None:
     """Which step a run's code means; None for a code that is none of this provider's."""
     known = {code_of(provider_code, step, kind).lower(): step for step in Step for kind in StepKind}
@@ -130,8 +135,10 @@ def spec(provider_code: str, step: Step, kind: StepKind, *, handler: str) -> Ste
     )
 
 
-def all_specs(provider_code: str, *, handlers: dict[Step, str]) -> Sequence[tuple[StepKind, StepSpec]]:
-    """Four: each step as a robot and as an activity."""
+def all_specs(provider_code: str, *, handlers: str) -> Sequence[tuple[StepKind, StepSpec]]:
+    """Four: each step as a robot and as an activity. A run is posted to `handlers`, the code behind it."""
     return [
-        (kind, spec(provider_code, step, kind, handler=handlers[step])) for kind in StepKind for step in Step
+        (kind, spec(provider_code, step, kind, handler=f"{handlers}/{code_of(provider_code, step, kind)}"))
+        for kind in StepKind
+        for step in Step
     ]

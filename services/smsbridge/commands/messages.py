@@ -191,10 +191,8 @@ def _print_record(record: status_pb2.MessageRecord, output: common.Output) -> No
     console.print(f"state: {word}{_cost(record)}")
     if record.next_step:
         console.print(record.next_step)
-    if record.portal_written or record.portal_wanted:
-        told = record.portal_written or "nothing yet"
-        wanted = f", to be told: {record.portal_wanted}" if record.portal_wanted else ""
-        console.print(f"told the portal: {told}{wanted}")
+    if told := _told(record):
+        console.print(told)
     if record.attempts:
         console.print(_attempts(record))
     if record.events:
@@ -214,6 +212,22 @@ def _cost(record: status_pb2.MessageRecord) -> str:
         "" if part in ("", "0.00") else " (estimated)" if part == record.cost else f" ({part} estimated)"
     )
     return f", cost: {record.cost} roubles{estimated}"
+
+
+def _told(record: status_pb2.MessageRecord) -> str:
+    """What portal or workflow step was told, and is to be; empty where there is nothing to say."""
+    step = enums.REPORT_TO.to_core(record.report_to) in message.STEP_REPORTS
+    if step and record.step_told_at_ms and not record.portal_written:
+        return f"told the workflow step nothing: it waited no more{_when(record.step_told_at_ms)}"
+    if not (record.portal_written or record.portal_wanted):
+        return ""
+    told = (record.portal_written or "nothing yet") + _when(record.step_told_at_ms)
+    wanted = f", to be told: {record.portal_wanted}" if record.portal_wanted else ""
+    return f"told the {'workflow step' if step else 'portal'}: {told}{wanted}"
+
+
+def _when(unix_ms: int) -> str:
+    return f" at {datetime.fromtimestamp(unix_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC" if unix_ms else ""
 
 
 def _attempts(record: status_pb2.MessageRecord) -> Table:

@@ -10,7 +10,7 @@ import typer
 from smsbridge.bitrix24 import transport as bitrix24_transport
 from smsbridge.commands import common, local
 from smsbridge.provisioning import check as checks
-from smsbridge.provisioning import report
+from smsbridge.provisioning import report, sections
 from smsbridge.provisioning.portal import Portals
 from smsbridge.smsc import transport as smsc_transport
 from smsbridge.smsc.client import SmscClient
@@ -78,6 +78,7 @@ def show(
         ("install URL, for Bitrix24", "installUrl"),
         ("callback URL, for SMSC.ru", "callbackUrl"),
         ("handler URL, registered by us", "handlerUrl"),
+        ("look-up URL, for a Webhook step of a workflow", "hlrUrl"),
     ):
         if key in shown:  # not in a table: a URL that is broken over lines cannot be copied
             console.print(f"{title}: {shown[key]}", soft_wrap=True)
@@ -135,4 +136,5 @@ async def _check(name: str, *, data: Path | None, config: Path | None) -> checks
             smsc=smsc,
             probe=probe,
             portals=Portals(http, PortalLimiter(at.store, at.settings.portal), installations),
+            crm=sections.crm(contents.entries[provider.uid].sections),
         )

@@ -19,13 +19,16 @@ class Leg:
     native: bool = False  # SMSC itself falls back to SMS after wait_seconds
 
 
+_MOST_WAIT_SECONDS = 86_400  # as `viberTimeout`; a workflow's author may enter anything
+
+
 def plan(route: Route, routing: Routing, profile: Profile, *, wait_seconds: int = 0) -> tuple[Leg, ...]:
-    """The legs of a message; `wait_seconds` above 0 replaces the routing's own Viber time-out."""
+    """A message's legs; `wait_seconds` above 0 replaces the routing's own Viber time-out; a day at most."""
     if route is Route.SMS:
         return (Leg(Channel.SMS),)
     if route is Route.VIBER:
         return (Leg(Channel.VIBER),)
-    wait = wait_seconds or routing.viber_timeout_seconds
+    wait = min(wait_seconds, _MOST_WAIT_SECONDS) or routing.viber_timeout_seconds
     if profile is Profile.GUIDE:
         return (Leg(Channel.VIBER, wait_seconds=wait, native=True),)
     first, *rest = routing.order

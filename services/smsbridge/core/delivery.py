@@ -81,6 +81,18 @@ class PortalStatus(StrEnum):
     FAILED = "failed"
 
 
+class StepStatus(StrEnum):
+    """What a workflow step is told of its message: how it ended, or that it was taken."""
+
+    QUEUED = "queued"
+    DELIVERED = "delivered"
+    UNDELIVERED = "undelivered"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+
+
 PORTAL_STATUS: dict[MessageState, PortalStatus] = {
     MessageState.HELD: PortalStatus.QUEUED,
     MessageState.QUEUED: PortalStatus.QUEUED,

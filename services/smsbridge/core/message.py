@@ -42,6 +42,9 @@ class ReportTo(StrEnum):
     NOBODY = "nobody"
 
 
+STEP_REPORTS = frozenset({ReportTo.ROBOT, ReportTo.ROBOT_AT_ONCE})
+
+
 class TokenCheck(StrEnum):
     """How a call's application token compared with the installation's."""
 

@@ -6,18 +6,20 @@ codes, `{}` and the application's page leaves here, and no log line holds a path
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 import aiohttp
 import structlog
 from aiohttp import web
 
 from smsbridge.bitrix24 import forms, inbound
+from smsbridge.bitrix24.steps import Step
 from smsbridge.core import errors
+from smsbridge.core.errand import Errand, ErrandKind
 from smsbridge.core.provider import Provider
-from smsbridge.gateway import install, page
+from smsbridge.gateway import install, page, workflows
 from smsbridge.gateway.authenticate import DoorKeys, Side, TokenBook
 from smsbridge.gateway.callbacks import Answer, Callbacks
 from smsbridge.gateway.events import Events
@@ -37,6 +39,8 @@ class Door(StrEnum):
     HANDLER = "handler"
     INSTALL = "install"
     EVENTS = "events"
+    ROBOTS = "robots"
+    HLR = "hlr"
     CALLBACK = "callback"
 
 
@@ -44,12 +48,16 @@ _DOORS = {
     (Side.BITRIX24.value, "handler"): Door.HANDLER,
     (Side.BITRIX24.value, "install"): Door.INSTALL,
     (Side.BITRIX24.value, "events"): Door.EVENTS,
+    (Side.BITRIX24.value, "hlr"): Door.HLR,
     (Side.SMSC.value, "callback"): Door.CALLBACK,
 }
+_ROBOTS = (Side.BITRIX24.value, "robots")  # the only door with a further part, the step's code
 _METHODS = {
     Door.HANDLER: ("POST",),
     Door.INSTALL: ("POST",),
     Door.EVENTS: ("POST",),
+    Door.ROBOTS: ("POST",),
+    Door.HLR: ("GET", "POST"),
     Door.CALLBACK: ("GET", "POST"),
 }
 
@@ -88,6 +96,8 @@ class Doors:
             Door.HANDLER: self._handler,
             Door.INSTALL: self._install,
             Door.EVENTS: self._event,
+            Door.ROBOTS: self._step,
+            Door.HLR: self._webhook,
             Door.CALLBACK: self._callback,
         }
 
@@ -116,11 +126,14 @@ class Doors:
     def _find(self, path: str) -> tuple[Door, Provider] | None:
         """/bitrix24/NAMESPACE/NAME/KEY/handler and the like."""
         parts = path.split("/")
-        if len(parts) != 6 or parts[0]:
+        if len(parts) == 6:
+            door = _DOORS.get((parts[1], parts[5]))
+        elif len(parts) == 7 and parts[6]:
+            door = Door.ROBOTS if (parts[1], parts[5]) == _ROBOTS else None
+        else:
             return None
-        _, side, namespace, name, key, last = parts
-        door = _DOORS.get((side, last))
-        if door is None:
+        side, namespace, name, key = parts[1:5]
+        if door is None or parts[0]:
             return None
         provider = self._keys.find(Side(side), f"{namespace}/{name}", key)
         if provider is None or (provider.removed and not self._still_taken(door, provider)):
@@ -174,10 +187,57 @@ class Doors:
             token_digest=digest,
             code=message.code,
         )
-        accepted = await self._accepting.message(outgoing, weight=len(body))
-        self._metrics.accepted(message.origin, accepted)
+        return await self._take_message(Door.HANDLER, outgoing, weight=len(body), started=started)
+
+    async def _take_message(
+        self, door: Door, outgoing: rpc_message.Outgoing, *, weight: int, started: float
+    ) -> web.Response:
+        accepted = await self._accepting.message(outgoing, weight=weight)
+        self._metrics.accepted(outgoing.origin, accepted)
         self._metrics.accept_seconds.observe(self._monotonic() - started)
-        return self._refusal(Door.HANDLER, 503) if accepted is Accepted.LOST else _ok()
+        return self._refusal(door, 503) if accepted is Accepted.LOST else _ok()
+
+    async def _step(
+        self, provider: Provider, request: web.BaseRequest, query: str, body: bytes
+    ) -> web.Response:
+        started = self._monotonic()
+        fields = self._fields(request, body, wanted=inbound.STEP_NAMES)
+        if isinstance(fields, int):
+            return self._refusal(Door.ROBOTS, fields)
+        try:
+            run = inbound.read_step(fields)
+        except errors.InputError:
+            return self._refusal(Door.ROBOTS, 400)
+        post = workflows.Post(
+            provider, self._now_ms(), *self._tokens.check(provider.uid, run.application_token)
+        )
+        code = unquote(request.raw_path.partition("?")[0].rpartition("/")[2])
+        step = workflows.step_of(provider, run, code=code)
+        if step is not Step.HLR:
+            outgoing = workflows.message(post, run, foreign=step is None)
+            return await self._take_message(Door.ROBOTS, outgoing, weight=len(body), started=started)
+        if not run.waits:  # an answer that nobody waits for is not worth a look-up's price
+            self._metrics.errands.labels(ErrandKind.STEP, Accepted.DROPPED).inc()
+            return _ok()
+        return await self._take_errand(Door.ROBOTS, workflows.errand_of_step(post, run))
+
+    async def _webhook(
+        self, provider: Provider, request: web.BaseRequest, query: str, body: bytes
+    ) -> web.Response:
+        fields = {} if request.method == "GET" else self._fields(request, body)
+        if isinstance(fields, int):
+            return self._refusal(Door.HLR, fields)
+        try:
+            asked = inbound.read_webhook(query.encode("utf-8", "surrogateescape"), fields)
+        except errors.InputError:
+            return self._refusal(Door.HLR, 400)
+        post = workflows.Post(provider, self._now_ms())
+        return await self._take_errand(Door.HLR, workflows.errand_of_webhook(post, asked))
+
+    async def _take_errand(self, door: Door, errand: Errand) -> web.Response:
+        accepted = await self._accepting.errand(errand)
+        self._metrics.errands.labels(errand.kind, accepted).inc()
+        return self._refusal(door, 503) if accepted is Accepted.LOST else _ok()
 
     async def _install(
         self, provider: Provider, request: web.BaseRequest, query: str, body: bytes
@@ -212,11 +272,18 @@ class Doors:
         except errors.InputError:
             return self._refusal(door, 400)
         if isinstance(event, inbound.CrmEvent):
-            self._metrics.events.labels("crm", "counted").inc()
-            return _ok()
+            return await self._take_crm_event(door, provider, event)
         written = install.of_app_event(event, provider_uid=provider.uid, now=self._now_ms() // 1000)
         accepted = await self._events.take(written)
         return self._refusal(door, 503) if accepted is Accepted.LOST else _ok()
+
+    async def _take_crm_event(self, door: Door, provider: Provider, event: inbound.CrmEvent) -> web.Response:
+        post = workflows.Post(
+            provider, self._now_ms(), *self._tokens.check(provider.uid, event.auth.application_token)
+        )
+        errand = workflows.errand_of_event(post, event)
+        self._metrics.events.labels("crm", "counted" if errand is None else "errand").inc()
+        return _ok() if errand is None else await self._take_errand(door, errand)
 
     async def _callback(
         self, provider: Provider, request: web.BaseRequest, query: str, body: bytes
@@ -232,8 +299,12 @@ class Doors:
             return self._refusal(Door.CALLBACK, 403)
         return self._refusal(Door.CALLBACK, 503) if answer is Answer.UNAVAILABLE else _ok()
 
-    def _fields(self, request: web.BaseRequest, body: bytes, *, message: bool = False) -> forms.Fields | int:
-        """The post's fields, or the status of a refusal. Without a content type a form is tried."""
+    def _fields(
+        self, request: web.BaseRequest, body: bytes, *, message: bool = False, wanted: Iterable[str] = ()
+    ) -> forms.Fields | int:
+        """The post's fields, or the status of a refusal. Without a content type a form is tried. `wanted` are
+        found wherever they stand.
+        """
         if request.headers.get("Content-Encoding", "identity") != "identity":
             return 415  # nothing is unpacked here: a small post could become a very large one
         content_type = request.headers.get("Content-Type", _FORM)
@@ -243,9 +314,9 @@ class Doors:
             if content_type in (_FORM, _NOTHING):
                 if message:
                     return inbound.message_fields(body, self._limits)
-                return forms.parse_what_fits(body, self._limits).fields
+                return forms.parse_what_fits(body, self._limits, wanted=wanted).fields
             if content_type == _JSON:
-                wanted = inbound.MESSAGE_NAMES if message else ()
+                wanted = inbound.MESSAGE_NAMES if message else wanted
                 return forms.parse_json_what_fits(body, self._limits, wanted=wanted).fields
         except errors.InputError:
             return 400

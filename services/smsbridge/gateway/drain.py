@@ -16,11 +16,12 @@ from google.protobuf.message import DecodeError
 
 from smsbridge.api.v1 import hlr_pb2, sender_pb2, status_pb2
 from smsbridge.core import errors
+from smsbridge.core.errand import ErrandResult
 from smsbridge.gateway.journal import Entry, Group, Journal, Kind
 from smsbridge.gateway.settings import GatewaySettings
 from smsbridge.rpc import errors as rpc_errors
 from smsbridge.rpc.clients import HlrClient, SenderClient, StatusClient
-from smsbridge.rpc.enums import SUBMITTED, Submitted
+from smsbridge.rpc.enums import ERRAND_RESULT, SUBMITTED, Submitted
 
 log = structlog.get_logger()
 
@@ -107,6 +108,32 @@ class HlrResults:
         except rpc_errors.Unimplemented:
             log.info("hlr_results_dropped", count=len(results))
         return [Done.TAKEN] * len(entries)
+
+
+class Errands:
+    kind = Kind.ERRAND
+
+    def __init__(self, hlr: HlrClient, *, seconds: float, is_removed: Callable[[str], bool]) -> None:
+        """`is_removed` as for messages."""
+        self._hlr = hlr
+        self._seconds = seconds
+        self._is_removed = is_removed
+
+    async def hand_over(self, entries: Sequence[Entry]) -> Sequence[Verdict]:
+        errands = [hlr_pb2.Errand.FromString(entry.payload or b"") for entry in entries]
+        try:
+            answers = await self._hlr.enrich(errands, timeout_seconds=self._seconds)
+        except rpc_errors.Unimplemented as older:  # its successor takes them
+            raise errors.ServiceAway("this hlr role takes no errands yet; update it") from older
+        return [self._verdict(entry, answer) for entry, answer in zip(entries, answers, strict=True)]
+
+    def _verdict(self, entry: Entry, answer: hlr_pb2.ErrandAnswer) -> Verdict:
+        result = ERRAND_RESULT.to_core(answer.result)
+        if result is ErrandResult.REFUSED:
+            return SetAside(answer.reason or "Refused")
+        if result is ErrandResult.UNKNOWN_PROVIDER:
+            return SetAside("ProviderRemoved") if self._is_removed(entry.provider_uid) else Done.LATER
+        return Done.LATER if result is None else Done.TAKEN
 
 
 class Drain:
@@ -220,9 +247,10 @@ def owners(
     hlr: HlrClient,
     seconds: float,
     is_removed: Callable[[str], bool],
-) -> tuple[Messages, Receipts, HlrResults]:
+) -> tuple[Messages, Receipts, HlrResults, Errands]:
     return (
         Messages(sender, seconds=seconds, is_removed=is_removed),
         Receipts(status, seconds=seconds),
         HlrResults(hlr, seconds=seconds),
+        Errands(hlr, seconds=seconds, is_removed=is_removed),
     )

@@ -40,6 +40,7 @@ class Kind(StrEnum):
     MESSAGE = "message"
     RECEIPT = "receipt"
     HLR_RESULT = "hlr_result"
+    ERRAND = "errand"
     EVENT = "event"
 
 

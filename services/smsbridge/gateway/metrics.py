@@ -4,6 +4,7 @@
     smsbridge_gateway_accept_duration_seconds                   from the parsed post to the answer
     smsbridge_gateway_callbacks_total          result           what SMSC's calls held
     smsbridge_gateway_events_total             event, result    application and CRM events
+    smsbridge_gateway_errands_total            kind, result     what hlr is asked to do, at the door
     smsbridge_gateway_refusals_total           door, status     answers that are not 200
     smsbridge_gateway_in_flight                                 posts in hand
     smsbridge_gateway_call_items               owner            items of one call to an owner
@@ -12,7 +13,8 @@
     smsbridge_journal_failures_total                            writes that failed
     smsbridge_gateway_loop_errors_total        loop             unexpected errors of background loops
 
-`result` of an accept is a word of `service.Accepted`, of a callback one of `callbacks.Taken`.
+`result` of an accept, an errand and a CRM event that becomes one is a word of `service.Accepted`, of a
+callback one of `callbacks.Taken`; `kind` of an errand is one of `core.errand.ErrandKind`.
 """
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -37,6 +39,12 @@ class GatewayMetrics:
         )
         self.events = Counter(
             "smsbridge_gateway_events", "Application and CRM events.", ["event", "result"], registry=registry
+        )
+        self.errands = Counter(
+            "smsbridge_gateway_errands",
+            "What hlr is asked to do, at the door.",
+            ["kind", "result"],
+            registry=registry,
         )
         self.refusals = Counter(
             "smsbridge_gateway_refusals", "Answers that are not 200.", ["door", "status"], registry=registry

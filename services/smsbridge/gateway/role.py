@@ -139,7 +139,7 @@ class Role:
             find=self._registry.get,
             metrics=self._metrics,
         )
-        messages, receipts, results = drain.owners(
+        messages, receipts, results, errands = drain.owners(
             sender=sender,
             status=status,
             hlr=hlr,
@@ -152,6 +152,7 @@ class Role:
                 (messages, accepting.messages),
                 (receipts, accepting.receipts),
                 (results, accepting.results),
+                (errands, accepting.errands),
             ],
             settings=settings,
         )

@@ -1,4 +1,4 @@
-"""Accepting: a message, a receipt or a look-up's result goes to its owner, else to the journal.
+"""Accepting: a message, a receipt, a look-up's result or an errand goes to its owner, else to the journal.
 
 What is answered here is on disk, in the store or in the journal. Nothing is judged: what a phone or a text
 is worth, and whether a message may go, the sender decides.
@@ -11,16 +11,18 @@ from enum import StrEnum
 import structlog
 
 from smsbridge.api.v1 import hlr_pb2, sender_pb2, status_pb2
+from smsbridge.core.errand import Errand, ErrandKind, ErrandResult
 from smsbridge.core.message import Lane
 from smsbridge.gateway.journal import Journal, Kind, NewEntry
 from smsbridge.gateway.journal_thread import JournalFailed
 from smsbridge.gateway.metrics import GatewayMetrics
 from smsbridge.gateway.settings import GatewaySettings
 from smsbridge.gateway.way import Way
+from smsbridge.rpc import errand as rpc_errand
 from smsbridge.rpc import errors as rpc_errors
 from smsbridge.rpc import message as rpc_message
 from smsbridge.rpc.clients import HlrClient, SenderClient, StatusClient
-from smsbridge.rpc.enums import SUBMITTED, Submitted
+from smsbridge.rpc.enums import ERRAND_RESULT, SUBMITTED, Submitted
 
 log = structlog.get_logger()
 
@@ -34,7 +36,7 @@ class Accepted(StrEnum):
     HELD = "held"
     JOURNALLED = "journalled"
     SET_ASIDE = "set_aside"
-    DROPPED = "dropped"  # nobody takes such things yet
+    DROPPED = "dropped"  # nobody takes such things yet, or nobody waits for what would come of it
     LOST = "lost"  # neither its owner nor the journal took it; the caller is told
 
 
@@ -43,6 +45,10 @@ _TAKEN = {
     Submitted.DUPLICATE: Accepted.DUPLICATE,
     Submitted.FAILED: Accepted.FAILED,
     Submitted.HELD: Accepted.HELD,
+}
+_TAKEN_ERRANDS = {
+    ErrandResult.TAKEN: Accepted.ACCEPTED,
+    ErrandResult.DUPLICATE: Accepted.DUPLICATE,
 }
 
 
@@ -74,6 +80,7 @@ class Accepting:
         self.results = Way(
             self._record_results, settings=settings, on_call=counted("hlr"), monotonic=monotonic
         )
+        self.errands = Way(self._enrich, settings=settings, on_call=counted("hlr"), monotonic=monotonic)
 
     async def message(self, outgoing: rpc_message.Outgoing, *, weight: int) -> Accepted:
         """On the hot path. `weight`: bytes of the post."""
@@ -112,12 +119,28 @@ class Accepting:
         payload = result.SerializeToString()
         return await self._append(NewEntry(Kind.HLR_RESULT, provider_uid, Lane.BULK, door_at_ms, payload))
 
+    async def errand(self, errand: Errand) -> Accepted:
+        proto = rpc_errand.to_proto(errand)
+        way = self.errands
+        if not way.known_away(errand.provider_uid):
+            answer = await way.direct(proto, weight=proto.ByteSize())
+            if answer is not None:
+                result = ERRAND_RESULT.to_core(answer.result)
+                taken = _TAKEN_ERRANDS.get(result) if result is not None else None
+                if taken is not None:
+                    return taken
+                if result is ErrandResult.REFUSED:
+                    reason = answer.reason or "Refused"
+                    return await self._set_aside(_errand_entry(errand, proto), reason=reason)
+        # An hlr role of an older version takes none: its successor empties the journal.
+        return await self._append(_errand_entry(errand, proto))
+
     async def event(self, payload: bytes, *, provider_uid: str, door_at_ms: int) -> Accepted:
         """Events have no other owner than the gateway itself, so the journal is their first place."""
         return await self._append(NewEntry(Kind.EVENT, provider_uid, Lane.INTERACTIVE, door_at_ms, payload))
 
     async def close(self) -> None:
-        for way in (self.messages, self.receipts, self.results):
+        for way in (self.messages, self.receipts, self.results, self.errands):
             await way.close()
 
     async def _submit(
@@ -135,6 +158,9 @@ class Accepting:
         except rpc_errors.Unimplemented:
             return [Accepted.DROPPED] * len(items)
         return [Accepted.ACCEPTED] * len(items)
+
+    async def _enrich(self, items: list[hlr_pb2.Errand], seconds: float) -> Sequence[hlr_pb2.ErrandAnswer]:
+        return await self._hlr.enrich(items, timeout_seconds=seconds)
 
     async def _append(self, entry: NewEntry) -> Accepted:
         try:
@@ -165,5 +191,16 @@ def _message_entry(outgoing: rpc_message.Outgoing, proto: sender_pb2.OutgoingMes
         outgoing.provider_uid,
         Lane.of(outgoing.origin),
         outgoing.accepted_at_ms,
+        proto.SerializeToString(),
+    )
+
+
+def _errand_entry(errand: Errand, proto: hlr_pb2.Errand) -> NewEntry:
+    """A workflow that stands still goes before what a thousand new leads are worth."""
+    return NewEntry(
+        Kind.ERRAND,
+        errand.provider_uid,
+        Lane.INTERACTIVE if errand.kind is ErrandKind.STEP else Lane.BULK,
+        errand.accepted_at_ms,
         proto.SerializeToString(),
     )

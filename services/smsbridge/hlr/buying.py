@@ -18,7 +18,6 @@ from smsbridge.core import errors
 from smsbridge.core.number import Reachability
 from smsbridge.core.provider import Profile
 from smsbridge.hlr import effects
-from smsbridge.hlr.care import BLOCKED, LOGIN, AccountCare
 from smsbridge.hlr.metrics import HlrMetrics
 from smsbridge.hlr.prices import Prices
 from smsbridge.hlr.rules import Rules
@@ -28,6 +27,7 @@ from smsbridge.smsc import errors as smsc_errors
 from smsbridge.smsc import wire
 from smsbridge.smsc.client import SmscClient
 from smsbridge.store.account import Accounts, NoPermit
+from smsbridge.store.care import Care
 from smsbridge.store.lookups import End, Ended, Lookups
 
 log = structlog.get_logger()
@@ -35,7 +35,6 @@ log = structlog.get_logger()
 _MOST_NUMBERS = 100  # of one request (facts 1.1)
 _STORE_RETRY_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
 BUDGET, BOUGHT = "budget", "bought"
-_STOPS = {2: LOGIN, 4: BLOCKED}
 
 
 class _Frozen(errors.SmsbridgeError):
@@ -62,7 +61,7 @@ class Buying:
         *,
         lookups: Lookups,
         accounts: Accounts,
-        care: AccountCare,
+        care: Care,
         prices: Prices,
         client: SmscClient,
         metrics: HlrMetrics,
@@ -146,9 +145,8 @@ class Buying:
                     left += await self._buy(rules, msisdns, ages)
                     return ""
             except smsc_errors.SmscRejected as refusal:  # of the question for the price
-                word = _STOPS[refusal.error_code]
-                await self._care.heed(key, rules.provider, word)
-                return word
+                await self._care.heed(key, rules.provider, refusal.said)
+                return refusal.said
             except NoPermit as no:
                 if self._monotonic() > give_up:
                     return "no_turn"

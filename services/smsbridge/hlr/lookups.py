@@ -15,13 +15,13 @@ from smsbridge.core.number import Facts, LookupState, Reachability
 from smsbridge.core.provider import Provider
 from smsbridge.hlr import rules as hlr_rules
 from smsbridge.hlr.buying import BOUGHT, BUDGET, Buying, Want
-from smsbridge.hlr.care import AccountCare
 from smsbridge.hlr.metrics import HlrMetrics
 from smsbridge.hlr.prices import Prices
 from smsbridge.hlr.rules import Rules
 from smsbridge.hlr.settings import HlrSettings
 from smsbridge.provisioning import sections
 from smsbridge.store.alive import Alive
+from smsbridge.store.care import Care
 from smsbridge.store.lookups import Ages, Known, Lookups, Standing
 
 _LOOK_AGAIN_SECONDS = (0.05, 0.1, 0.2, 0.5)  # whether a result came; the last repeats
@@ -53,7 +53,7 @@ class LookupService:
         alive: Alive,
         buying: Buying,
         prices: Prices,
-        care: AccountCare,
+        care: Care,
         metrics: HlrMetrics,
         clock: Callable[[], float] = time.time,
     ) -> None:

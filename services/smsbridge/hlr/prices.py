@@ -13,8 +13,6 @@ from smsbridge.smsc import errors as smsc_errors
 from smsbridge.smsc.client import SmscClient
 from smsbridge.store.lookups import Lookups
 
-_STOPS = frozenset({2, 4})  # login or address refused (facts 8.1)
-
 
 class Prices:
     def __init__(self, settings: HlrSettings, *, lookups: Lookups, client: SmscClient) -> None:
@@ -36,7 +34,7 @@ class Prices:
         try:
             told = await self._client.lookup_cost(rules.account, msisdn=msisdn)
         except smsc_errors.SmscRejected as refusal:
-            if refusal.error_code in _STOPS:
+            if refusal.said:
                 raise
             return guess  # the look-up itself will tell
         except smsc_errors.SmscAway:

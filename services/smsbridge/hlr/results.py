@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import structlog
 
+from smsbridge.core.account import Said
 from smsbridge.core.number import Reachability
 from smsbridge.core.provider import Profile
-from smsbridge.hlr import care, effects
+from smsbridge.hlr import effects
 from smsbridge.hlr import rules as hlr_rules
 from smsbridge.hlr.metrics import HlrMetrics
 from smsbridge.hlr.rules import Rules
@@ -24,13 +25,13 @@ from smsbridge.smsc import answers, lookup_codes, reading
 from smsbridge.smsc import errors as smsc_errors
 from smsbridge.smsc.client import SmscClient
 from smsbridge.store.account import Accounts, NoPermit
+from smsbridge.store.care import Care
 from smsbridge.store.lookups import End, Ended, Look, Lookups
 
 log = structlog.get_logger()
 
 _ASK_SECONDS = 15.0  # a permit for one question outlasts the client's own time-out
 _NOT_FOUND_ENOUGH = 3
-_WORDS = {2: care.LOGIN, 4: care.BLOCKED}  # SMSC's error codes of status.php
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class Results:
         entries: sections.Entries,
         lookups: Lookups,
         accounts: Accounts,
-        account_care: care.AccountCare,
+        care: Care,
         client: SmscClient,
         metrics: HlrMetrics,
     ) -> None:
@@ -61,7 +62,7 @@ class Results:
         self._entries = entries
         self._lookups = lookups
         self._accounts = accounts
-        self._care = account_care
+        self._care = care
         self._client = client
         self._metrics = metrics
 
@@ -132,7 +133,7 @@ class Results:
     ) -> list[answers.StatusAnswer] | None:
         """What status.php says, counted before it is asked; None: no answer."""
         key = rules.account.key
-        if await self._care.stopped_egress():
+        if await self._care.stopped_seconds() > 0:
             return None
         result = "answered"
         try:
@@ -144,7 +145,7 @@ class Results:
             result = "no_permit"
         except smsc_errors.SmscRejected as refusal:
             result = "refused"
-            await self._care.heed(key, rules.provider, _WORDS.get(refusal.error_code, ""))
+            await self._care.heed(key, rules.provider, refusal.said)
         except smsc_errors.SmscAway:
             result = "away"
         finally:
@@ -168,7 +169,7 @@ class Results:
             await self._accounts.prove_status(key)
         ends = [_end(answer, one, rules) for answer, one in known]
         if any(one.no_money for _, one in known):
-            await self._care.heed(key, rules.provider, care.MONEY)
+            await self._care.heed(key, rules.provider, Said.MONEY)
         opens = [answer.msisdn for answer, one in read if one.reachability is None]
         if not opens:
             self._count(rules, await self._lookups.end(key, look.id, ends, close=True))

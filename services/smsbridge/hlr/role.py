@@ -11,7 +11,6 @@ from smsbridge.bitrix24 import transport
 from smsbridge.core import errors
 from smsbridge.core.provider import Profile
 from smsbridge.hlr.buying import Buying
-from smsbridge.hlr.care import AccountCare
 from smsbridge.hlr.entities import Crms
 from smsbridge.hlr.lookups import LookupService
 from smsbridge.hlr.metrics import HlrMetrics
@@ -26,8 +25,9 @@ from smsbridge.smsc import account as smsc_account
 from smsbridge.smsc.client import SmscClient
 from smsbridge.store.account import AccountLimits, Accounts
 from smsbridge.store.alive import Alive
+from smsbridge.store.care import Care
 from smsbridge.store.connection import Store
-from smsbridge.store.egress import Egress
+from smsbridge.store.egress import Egress, EgressSettings
 from smsbridge.store.installations import Installations
 from smsbridge.store.installations_view import InstallationsView
 from smsbridge.store.keyring import Keyring
@@ -49,6 +49,7 @@ class Role:
         registry: RegistryView,
         installations: Installations,
         limits: AccountLimits,
+        egress: EgressSettings,
         portal_limits: PortalLimiter,
         client: SmscClient,
         metrics: CollectorRegistry,
@@ -64,8 +65,7 @@ class Role:
         counted = HlrMetrics(metrics)
         lookups = Lookups(store, keyring)
         accounts = Accounts(store, limits)
-        egress = Egress(store, window_seconds=settings.login_window_seconds)
-        care = AccountCare(settings, accounts=accounts, egress=egress)
+        care = Care(accounts, Egress(store, egress))
         prices = Prices(settings, lookups=lookups, client=client)
         self._buying = Buying(
             settings,
@@ -91,7 +91,7 @@ class Role:
             entries=registry,
             lookups=lookups,
             accounts=accounts,
-            account_care=care,
+            care=care,
             client=client,
             metrics=counted,
         )

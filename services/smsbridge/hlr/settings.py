@@ -93,19 +93,4 @@ class HlrSettings(BaseModel):
         default=1.0, gt=0, description="How often results that are due are looked for (s)."
     )
     measure_seconds: float = Field(default=15.0, gt=0, description="How often budgets are measured (s).")
-    login_pause_seconds: float = Field(
-        default=30.0, gt=0, description="First probe of an account whose login was refused (s)."
-    )
-    money_pause_seconds: float = Field(
-        default=60.0, gt=0, description="First probe of an account without money (s)."
-    )
-    login_window_seconds: float = Field(default=1800.0, gt=0, description="The window of wrong logins (s).")
-    blocked_seconds: tuple[float, ...] = Field(
-        default=(600.0, 1800.0),
-        description="No request leaves this egress after SMSC blocked it; the last repeats (s).",
-    )
-    bad_requests_most: int = Field(
-        default=50, ge=1, description="Bad requests in a row per egress; SMSC blocks at 100."
-    )
-    bad_requests_stop_seconds: float = Field(default=600.0, gt=0, description="How long to stop then (s).")
     stop_grace_seconds: float = Field(default=5.0, gt=0, description="Time to answer what is in hand (s).")

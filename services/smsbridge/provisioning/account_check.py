@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from smsbridge.core import errors
+from smsbridge.core.account import Said
 from smsbridge.core.provider import Provider
 from smsbridge.provisioning import conditions
 from smsbridge.provisioning.conditions import Condition, Reason, Status, Type
@@ -23,8 +24,6 @@ from smsbridge.smsc import account as accounts
 from smsbridge.smsc import answers
 from smsbridge.smsc import errors as smsc_errors
 
-MAX_LOGIN_ERRORS = 3  # of SMSC's five in 30 minutes; guarantee 6
-_LOGIN_REFUSED, _ADDRESS_BLOCKED = 2, 4  # SMSC's error codes
 _LOOK_AGAIN_SECONDS = 0.25
 
 
@@ -57,9 +56,9 @@ class AccountBook(Protocol):
 class Address(Protocol):
     """What all accounts behind our IP address share: `store.egress.Egress`."""
 
-    async def auth_error(self) -> int: ...
+    async def auth_error(self) -> None: ...
 
-    async def auth_errors(self) -> int: ...
+    async def login_allowed(self) -> bool: ...
 
     async def stopped_for(self) -> str: ...
 
@@ -103,7 +102,7 @@ async def check(
         return [*kept, sending], state
     if same and known and known.reason is Reason.LOGIN_REFUSED and _recent(state, settings, now):
         return [known, sending], state
-    if await clients.egress.auth_errors() >= MAX_LOGIN_ERRORS:
+    if not await clients.egress.login_allowed():
         detail = "too many refused logins lately from this address"
         return [_condition(Status.UNKNOWN, Reason.NOT_CHECKED, detail=detail), sending], state
     try:
@@ -145,7 +144,7 @@ async def _ask(account: accounts.Account, *, clients: AccountClients, now: datet
         balance = (await clients.smsc.balance(account)).amount
     except smsc_errors.SmscError as error:
         clients.failures[account.key] = Failure(account.fingerprint, now, error)
-        if isinstance(error, smsc_errors.SmscRejected) and error.error_code == _LOGIN_REFUSED:
+        if isinstance(error, smsc_errors.SmscRejected) and error.said is Said.LOGIN:
             await clients.egress.auth_error()
         raise
     clients.failures.pop(account.key, None)
@@ -168,9 +167,9 @@ async def _known(
 
 def _refusal(error: smsc_errors.SmscError) -> Condition:
     if isinstance(error, smsc_errors.SmscRejected):
-        if error.error_code == _LOGIN_REFUSED:
+        if error.said is Said.LOGIN:
             return _condition(Status.FALSE, Reason.LOGIN_REFUSED)
-        if error.error_code == _ADDRESS_BLOCKED:
+        if error.said is Said.BLOCKED:
             return _condition(Status.FALSE, Reason.ADDRESS_BLOCKED)
     return _condition(Status.UNKNOWN, Reason.ACCOUNT_AWAY, detail=error.sentence)
 

@@ -5,6 +5,7 @@ failures into
 deliveries, the two profiles use the same codes for different things.
 """
 
+import functools
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -13,7 +14,7 @@ from smsbridge.bitrix24 import client as bitrix24
 from smsbridge.core import errors
 from smsbridge.core.installation import Installation
 from smsbridge.core.provider import Profile, Provider
-from smsbridge.provisioning import conditions, portal_check
+from smsbridge.provisioning import conditions, portal_check, spec
 from smsbridge.provisioning.portal import Portals
 from smsbridge.smsc import account as accounts
 from smsbridge.smsc import errors as smsc_errors
@@ -58,10 +59,13 @@ async def check(
     smsc: SmscClient,
     probe: transport.Transport,
     portals: Portals,
+    crm: spec.CrmSection | None = None,
 ) -> Report:
-    """Raises StoreAway. `probe` is an open connection pool to SMSC; it is not closed here."""
+    """Raises StoreAway. `probe` is an open connection pool to SMSC; it is not closed here. `crm`: what the
+    spec wants there, for the scopes that it needs.
+    """
     account_lines, profile = await _account(provider, smsc, probe)
-    portal_lines = await _portal(provider, installation, portals)
+    portal_lines = await _portal(provider, installation, portals, crm or spec.CrmSection())
     return Report((*account_lines, *portal_lines), profile)
 
 
@@ -117,7 +121,9 @@ def _profile_line(declared: Profile, found: Profile | None) -> Line:
     return Line("profile", Verdict.BAD, f"the account answers to api {found}; set spec.smsc.api: {found}")
 
 
-async def _portal(provider: Provider, installation: Installation | None, portals: Portals) -> list[Line]:
+async def _portal(
+    provider: Provider, installation: Installation | None, portals: Portals, crm: spec.CrmSection
+) -> list[Line]:
     if installation is None:
         sentence = conditions.SENTENCES[conditions.Reason.NOT_INSTALLED]
         return [Line("installation", Verdict.BAD, sentence)]
@@ -125,7 +131,8 @@ async def _portal(provider: Provider, installation: Installation | None, portals
     lines = [
         Line("installation", Verdict.OK, f"portal {installation.domain}, member {installation.member_id}")
     ]
-    for what, ask in (("application", _installed), ("administrator", _admin), ("scopes", _scopes)):
+    scopes = functools.partial(_scopes, crm=crm)
+    for what, ask in (("application", _installed), ("administrator", _admin), ("scopes", scopes)):
         try:
             lines.append(await ask(api))
         except errors.StoreAway:
@@ -155,11 +162,24 @@ async def _admin(api: bitrix24.PortalApi) -> Line:
     return Line("administrator", Verdict.BAD, conditions.SENTENCES[conditions.Reason.NOT_ADMINISTRATOR])
 
 
-async def _scopes(api: bitrix24.PortalApi) -> Line:
+async def _scopes(api: bitrix24.PortalApi, *, crm: spec.CrmSection) -> Line:
+    """Bad where messages, or what was asked for by name, cannot be had; fields and robots come unasked."""
     scopes = await app.scopes(api)
-    if portal_check.SCOPE in scopes:
-        return Line("scopes", Verdict.OK, ", ".join(sorted(scopes)))
-    return Line("scopes", Verdict.BAD, conditions.SENTENCES[conditions.Reason.SCOPE_MISSING])
+    if portal_check.SCOPE not in scopes:
+        return Line("scopes", Verdict.BAD, conditions.SENTENCES[conditions.Reason.SCOPE_MISSING])
+    enriching = crm.enrich_leads is not spec.EnrichLeads.NEVER
+    lacking = []
+    if "crm" not in scopes:
+        needed = f"spec.crm.enrichLeads is {crm.enrich_leads}, but without crm no lead is seen, and"
+        lacking.append(f"{needed if enriching else 'without crm'} there are no custom fields")
+    if crm.robots and "bizproc" not in scopes:
+        lacking.append("spec.crm.robots is true, but without bizproc there are no robots")
+    granted = ", ".join(sorted(scopes))
+    if not lacking:
+        return Line("scopes", Verdict.OK, granted)
+    verdict = Verdict.BAD if enriching and "crm" not in scopes else Verdict.OK
+    mending = "add what you want in the application's settings, and install it again"
+    return Line("scopes", verdict, f"{granted}; {'; '.join(lacking)}; {mending}")
 
 
 def _registered(provider: Provider, codes: tuple[str, ...]) -> Line:

@@ -16,6 +16,7 @@ class Type(StrEnum):
     PORTAL_AUTHORIZED = "PortalAuthorized"
     REGISTERED = "Registered"
     FIELDS_READY = "FieldsReady"
+    ROBOTS_READY = "RobotsReady"
     SENDING = "Sending"
     READY = "Ready"
 
@@ -52,12 +53,18 @@ class Reason(StrEnum):
     WAITING_FOR_PORTAL = "WaitingForPortal"
     REGISTRATION_REFUSED = "RegistrationRefused"
     PUBLIC_URL_UNTRUSTED = "PublicUrlUntrusted"
+    EVENTS_REFUSED = "EventsRefused"
     UNREGISTERED = "Unregistered"
     # FieldsReady
     FIELDS_PRESENT = "FieldsPresent"
     FIELDS_REFUSED = "FieldsRefused"
     FIELD_TYPE_WRONG = "FieldTypeWrong"
     NOT_MANAGED = "NotManaged"
+    # RobotsReady
+    ROBOTS_REGISTERED = "RobotsRegistered"
+    ROBOTS_REFUSED = "RobotsRefused"
+    ROBOTS_OFF = "RobotsOff"
+    ROBOTS_NOT_MANAGED = "RobotsNotManaged"
     # Sending
     SENDING = "Sending"
     PAUSED = "Paused"
@@ -106,6 +113,8 @@ SENTENCES: dict[Reason, str] = {
     Reason.PUBLIC_URL_UNTRUSTED: "the portal shows the provider, but a public client does not trust the "
     "certificate of publicUrl, so neither Bitrix24 nor SMSC would call it; give the ingress a certificate "
     "of a public authority for this host name, with its whole chain",
+    Reason.EVENTS_REFUSED: "the portal shows the provider, but refuses to tell us of its events, so an "
+    "uninstall or a new lead would go unseen; see the message, and check publicUrl",
     Reason.UNREGISTERED: "it was taken out of the portal",
     Reason.FIELDS_PRESENT: "the CRM has all custom fields of spec.crm.fields",
     Reason.FIELDS_REFUSED: "the portal refuses a custom field; see the message, and let an administrator of "
@@ -114,6 +123,12 @@ SENTENCES: dict[Reason, str] = {
     "another one in spec.crm.fields",
     Reason.NOT_MANAGED: "custom fields are not managed: the application lacks the scope crm; add it in the "
     "application's settings and install it again, where the CRM is to show what is known of a number",
+    Reason.ROBOTS_REGISTERED: "the portal offers our robots and workflow activities",
+    Reason.ROBOTS_REFUSED: "the portal refuses a robot or an activity; see the message, or set "
+    "spec.crm.robots to false where none are wanted",
+    Reason.ROBOTS_OFF: "spec.crm.robots is false: the portal offers none of our robots and activities",
+    Reason.ROBOTS_NOT_MANAGED: "no robots are offered: the application lacks the scope bizproc; add it in "
+    "the application's settings and install it again, where workflows are to send or to look numbers up",
     Reason.SENDING: "messages go out",
     Reason.PAUSED: "spec.paused keeps messages queued; set it to false to send them",
     Reason.ACCOUNT_PAUSED: "the SMSC account is paused and messages wait",

@@ -138,6 +138,15 @@ def _refusal(item: Wanted, result: batch.CommandResult) -> str:
     return f"{item}: {result.error.description or result.error.sentence}"
 
 
+def are_managed(looked: Sequence[batch.CommandResult]) -> bool:
+    """Whether the application has the scope, by the results of `look`."""
+    return not any(isinstance(result.error, portal_errors.InsufficientScope) for result in looked)
+
+
+def waiting() -> Condition:
+    return conditions.condition(Type.FIELDS_READY, Status.UNKNOWN, Reason.WAITING_FOR_PORTAL)
+
+
 async def settle(
     api: bitrix24.PortalApi,
     names: spec.Fields,

@@ -1,11 +1,11 @@
-"""The registration in the portal: found out, made, made again, taken away, and said as conditions.
+"""The registration in the portal: found out, made, made again, and said as conditions.
 
-A provider in order costs one request: a batch that lists our senders, writes the same settings again, and
-looks for our custom fields. `list` and `update` need an administrator, the application's own token and the
-scope, so they prove all three.
+A provider in order costs one request: a batch that lists our senders and steps, writes the same settings
+again, and looks for our custom fields and bound events. `list` and `update` need an administrator, the
+application's own token and the scope, so they prove all three. How it is taken back is in `removal`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -14,11 +14,10 @@ import structlog
 from smsbridge.bitrix24 import answers, app, batch, limiter, messageservice
 from smsbridge.bitrix24 import client as bitrix24
 from smsbridge.bitrix24 import errors as portal_errors
-from smsbridge.bitrix24.inbound import AppEventKind
 from smsbridge.core import errors
 from smsbridge.core.installation import Broken, EventKind, Installation, InstallEvent, Tokens
 from smsbridge.core.provider import Provider
-from smsbridge.provisioning import conditions, fields, spec, urls
+from smsbridge.provisioning import conditions, events, fields, robots, spec, urls
 from smsbridge.provisioning.conditions import Condition, Reason, Status, Type
 from smsbridge.provisioning.portal import Portals
 from smsbridge.provisioning.state import State
@@ -57,18 +56,10 @@ class PortalClients:
 
 
 @dataclass(frozen=True, slots=True)
-class Removal:
-    """`done` is False where it is worth another try."""
-
-    done: bool
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
 class Seen:
-    """PortalAuthorized, Registered and FieldsReady, and what is to be remembered.
+    """PortalAuthorized, Registered, FieldsReady and RobotsReady, and what is to be remembered.
 
-    `put_back`: the portal had lost us without an event that would explain it.
+    `put_back`: the portal had lost us, or a part of us, without an event that would explain it.
     """
 
     conditions: list[Condition]
@@ -77,9 +68,9 @@ class Seen:
 
 
 async def check(
-    provider: Provider, state: State, *, names: spec.Fields, clients: PortalClients, now: datetime
+    provider: Provider, state: State, *, crm: spec.CrmSection, clients: PortalClients, now: datetime
 ) -> Seen:
-    """Raises StoreAway. `names`: of the custom fields."""
+    """Raises StoreAway. `crm`: what is wanted there."""
     try:
         found = await _installation(provider, clients, at=int(now.timestamp()))
     except portal_errors.PortalError as error:
@@ -90,35 +81,14 @@ async def check(
         return Seen([lacking, *_wait()], state)
     state = replace(state, member_id=found.member_id)
     try:
-        registered = await _registered(provider, found, state, names=names, clients=clients)
+        registered = await _registered(provider, found, state, crm=crm, clients=clients)
     except portal_errors.PortalError as error:
         return Seen(await _failed(found, error, state, clients=clients), state)
     if found.broken is not Broken.NO:
         await clients.installations.mend(found)
-    done = [
-        _authorized(Status.TRUE, Reason.AUTHORIZED),
-        _registration(Status.TRUE, Reason.REGISTERED),
-        *registered.fields,
-    ]
+    done = [_authorized(Status.TRUE, Reason.AUTHORIZED), *registered.conditions]
     known = replace(state, registered=registered.mark, last_sync=now)
-    return Seen(done, known, put_back=registered.anew and registered.mark == state.registered)
-
-
-async def remove(provider: Provider, *, clients: PortalClients) -> Removal:
-    """Takes the registration back. Never raises for what the portal says: a removal waits for nobody."""
-    found = await clients.installations.for_provider(provider)
-    if found is None or found.broken is Broken.UNINSTALLED:
-        return Removal(True, "the application is not installed: nothing to take back")
-    api = clients.portals.api(provider, found.member_id, probing=True)
-    try:
-        await messageservice.unregister(api, code=provider.code)
-    except errors.StoreAway:
-        raise
-    except errors.Away as error:
-        return Removal(False, error.sentence)
-    except errors.SmsbridgeError as error:
-        return Removal(True, f"the portal lets us do nothing: {error.sentence}")
-    return Removal(True, "the portal shows it no more")
+    return Seen(done, known, put_back=registered.lost)
 
 
 async def _installation(provider: Provider, clients: PortalClients, *, at: int) -> Installation | None:
@@ -136,23 +106,28 @@ async def _installation(provider: Provider, clients: PortalClients, *, at: int) 
 
 @dataclass(frozen=True, slots=True)
 class _Registration:
-    """`mark`: what it was made for, to see a change by. `anew`: the portal did not have it."""
+    """`mark`: what it was made for, to see a change by. `lost`: the portal did not have what it had, and
+    nothing had changed.
+    """
 
     mark: str
-    anew: bool
-    fields: list[Condition]
+    lost: bool
+    conditions: list[Condition]
 
 
 async def _registered(
-    provider: Provider, found: Installation, state: State, *, names: spec.Fields, clients: PortalClients
+    provider: Provider, found: Installation, state: State, *, crm: spec.CrmSection, clients: PortalClients
 ) -> _Registration:
     """Raises a PortalError."""
     addresses = urls.of(provider, clients.keyring)
+    own = robots.Steps(provider.code, addresses.robots, offered=crm.robots)
     api = clients.portals.api(provider, found.member_id, probing=True)
-    mark = clients.keyring.digest("registration", f"{found.registrations_version} {addresses.install}")
-    settled = mark == state.registered
     looked_at = clients.maker.moment()
-    seen = await _look(api, provider, addresses, names=names, events=not settled)
+    seen = await _look(api, provider, addresses, names=crm.fields, own=own)
+    should = events.wanted(provider, crm, addresses, sees_crm=fields.are_managed(seen.fields))
+    mark = _mark(found, addresses, [item.event for item in should], offered=crm.robots, ring=clients.keyring)
+    settled = mark == state.registered
+    bindings = _bindings(provider, should, seen.bound, settled=settled, ring=clients.keyring)
     how = messageservice.Registered.UPDATED
     if not seen.updated:
         how = await messageservice.register(
@@ -164,60 +139,128 @@ async def _registered(
             listed=seen.codes,
         )
         log.info("provider_registered", provider=provider.uid, code=provider.code, how=how.value)
-    if not settled and not seen.bound:
-        # Nobody binds it for us, and it goes with every update of the application.
-        await app.bind_event(api, event=AppEventKind.UNINSTALL.value, handler=addresses.install)
-    anew = how is messageservice.Registered.ADDED
+    steps = robots.read(own, seen.steps)
+    commands = [*bindings.commands, *steps.changes]
+    results = (await api.batch(commands, priority=limiter.Priority.TOKENS)).results if commands else ()
+    of_events, of_steps = results[: len(bindings.commands)], results[len(bindings.commands) :]
+    registration = _bound(bindings, of_events)
+    if commands:
+        log.info("registrations_changed", provider=provider.uid, made=sum(item.ok for item in results))
+    anew = {
+        Reason.REGISTERED: any(item.ok for item in of_events[: len(bindings.missing)]),
+        Reason.ROBOTS_REGISTERED: any(item.ok for item in of_steps),
+    }
+    told = {item.reason for item in state.conditions}
+    lost = how is messageservice.Registered.ADDED or any(anew[reason] for reason in anew.keys() & told)
+    # Whoever was told that they are there is told nothing else before we know.
+    known = steps.away is None or not settled or _of(state, Type.ROBOTS_READY) is not Status.TRUE
+    said = (
+        registration,
+        await _fields(api, crm.fields, seen.fields, state, clients=clients, looked_at=looked_at),
+        robots.condition(own, steps, of_steps) if known else None,
+    )
+    return _Registration(mark, settled and lost, [item for item in said if item is not None])
+
+
+async def _fields(
+    api: bitrix24.PortalApi,
+    names: spec.Fields,
+    looked: Sequence[batch.CommandResult],
+    state: State,
+    *,
+    clients: PortalClients,
+    looked_at: int,
+) -> Condition | None:
+    """FieldsReady; None where it cannot be told now and they were there."""
     try:
-        ready = await fields.settle(api, names, seen.fields, maker=clients.maker, looked_at=looked_at)
+        return await fields.settle(api, names, looked, maker=clients.maker, looked_at=looked_at)
     except portal_errors.PortalUnavailable as error:
-        # Whoever was told that they are there is told nothing else before we know.
-        told = _of(state, Type.FIELDS_READY)
-        unknown = conditions.condition(
+        if _of(state, Type.FIELDS_READY) is Status.TRUE:
+            return None
+        return conditions.condition(
             Type.FIELDS_READY, Status.UNKNOWN, Reason.PORTAL_AWAY, detail=error.sentence
         )
-        return _Registration(mark, anew, [] if told is Status.TRUE else [unknown])
-    return _Registration(mark, anew, [ready])
+
+
+def _mark(
+    found: Installation, addresses: urls.Urls, names: Sequence[str], *, offered: bool, ring: Keyring
+) -> str:
+    """Of all that decides what the portal should have of us."""
+    parts = (str(found.registrations_version), addresses.install, *names, f"robots {offered}")
+    return ring.digest("registration", " ".join(parts))
+
+
+def _bindings(
+    provider: Provider,
+    should: Sequence[app.Binding],
+    listed: batch.CommandResult,
+    *,
+    settled: bool,
+    ring: Keyring,
+) -> events.Changes:
+    """Raises a PortalError where it cannot be told what is bound, and nobody knew before."""
+    if listed.error is None:
+        return events.changes(provider, should, app.read_bindings(listed.value), keyring=ring)
+    if settled and isinstance(listed.error, errors.Away):
+        return events.Changes()
+    raise listed.error
+
+
+def _bound(changes: events.Changes, results: Sequence[batch.CommandResult]) -> Condition:
+    """Registered. Raises a PortalUnavailable."""
+    refusals: list[str] = []
+    for binding, result in zip((*changes.missing, *changes.surplus), results, strict=True):
+        if isinstance(result.error, portal_errors.PortalUnavailable):
+            raise result.error
+        if result.error is not None and not app.was_bound(result.error):
+            words = urls.without_keys(result.error.description or result.error.sentence)
+            refusals.append(f"{binding.event}: {words}")
+    if refusals:
+        return _registration(Status.FALSE, Reason.EVENTS_REFUSED, detail="; ".join(refusals))
+    return _registration(Status.TRUE, Reason.REGISTERED)
 
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What one batch told: our senders, whether ours took its settings again, whether our event is bound,
-    and what there is of custom fields.
+    """What one batch told: our senders, whether ours took its settings again, which events are bound, and
+    what there is of custom fields and steps.
     """
 
     codes: frozenset[str]
     updated: bool
-    bound: bool
+    bound: batch.CommandResult
     fields: tuple[batch.CommandResult, ...]
+    steps: tuple[batch.CommandResult, ...]
 
 
 async def _look(
-    api: bitrix24.PortalApi, provider: Provider, addresses: urls.Urls, *, names: spec.Fields, events: bool
+    api: bitrix24.PortalApi,
+    provider: Provider,
+    addresses: urls.Urls,
+    *,
+    names: spec.Fields,
+    own: robots.Steps,
 ) -> _Look:
-    """One request. `events`: ask also for the bound events."""
+    """One request."""
     params: dict[str, str | dict[str, str]] = {"CODE": provider.code, "HANDLER": addresses.handler}
     params["NAME"] = _caption(provider.display_name)
     if provider.description:
         params["DESCRIPTION"] = _caption(provider.description)
-    asked = fields.look(names)
-    commands = [batch.Command(_LIST), batch.Command(_UPDATE, dict(params)), *asked]
-    if events:
-        commands.append(batch.Command(app.EVENTS_METHOD))
-    listed, updated, *others = (await api.batch(commands, priority=limiter.Priority.TOKENS)).results
-    found, bound = others[: len(asked)], others[len(asked) :]
-    for result in (listed, *bound):
-        if result.error:
-            raise result.error
+    asked, steps = fields.look(names), robots.look(own)
+    commands = [batch.Command(_LIST), batch.Command(_UPDATE, dict(params)), app.bindings_command()]
+    answer = await api.batch([*commands, *asked, *steps], priority=limiter.Priority.TOKENS)
+    listed, updated, bound, *others = answer.results
+    if listed.error:
+        raise listed.error
     codes = frozenset(answers.text_of(code).lower() for code in answers.as_list(listed.value))
     if provider.code.lower() in codes and isinstance(updated.error, errors.Away):
         raise updated.error
-    event = AppEventKind.UNINSTALL.value
     return _Look(
         codes,
         updated=provider.code.lower() in codes and updated.ok,
-        bound=any(app.is_bound(item.value, event=event, handler=addresses.install) for item in bound),
-        fields=tuple(found),
+        bound=bound,
+        fields=tuple(others[: len(asked)]),
+        steps=tuple(others[len(asked) :]),
     )
 
 
@@ -231,7 +274,7 @@ async def _failed(
         return [
             _authorized(Status.TRUE, Reason.AUTHORIZED),
             _registration(Status.FALSE, Reason.REGISTRATION_REFUSED, detail=detail),
-            *([] if _of(state, Type.FIELDS_READY) else [_fields_wait()]),
+            *(item for item in _wait_for_crm() if not _of(state, item.type)),
         ]
     current = await clients.installations.get(found.client_id, found.member_id)
     if (
@@ -264,11 +307,11 @@ def _waiting(state: State, error: errors.SmsbridgeError) -> list[Condition]:
 
 
 def _wait() -> list[Condition]:
-    return [_registration(Status.FALSE, Reason.WAITING_FOR_PORTAL), _fields_wait()]
+    return [_registration(Status.FALSE, Reason.WAITING_FOR_PORTAL), *_wait_for_crm()]
 
 
-def _fields_wait() -> Condition:
-    return conditions.condition(Type.FIELDS_READY, Status.UNKNOWN, Reason.WAITING_FOR_PORTAL)
+def _wait_for_crm() -> list[Condition]:
+    return [fields.waiting(), robots.waiting()]
 
 
 def _of(state: State, type_: Type) -> Status | None:

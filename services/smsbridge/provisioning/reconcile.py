@@ -11,11 +11,12 @@ from datetime import datetime
 from typing import Any
 
 from smsbridge.core.provider import DeletionPolicy, Provider
-from smsbridge.provisioning import account_check, conditions, convert, fields, portal_check
+from smsbridge.provisioning import account_check, conditions, convert, portal_check, removal
+from smsbridge.provisioning import sections as of_entry
 from smsbridge.provisioning.conditions import Condition, Reason, Status, Type
 from smsbridge.provisioning.manifests import ResourceError
-from smsbridge.provisioning.portal_check import Removal
 from smsbridge.provisioning.public_url import PublicUrls
+from smsbridge.provisioning.removal import Removal
 from smsbridge.provisioning.settings import ProvisioningSettings
 from smsbridge.provisioning.state import State
 
@@ -32,7 +33,8 @@ class Clients:
 class Outcome:
     """`again` is True where it should be tried before the usual interval is over.
 
-    `put_back` is True where the portal had lost the provider without a word, and shows it again.
+    `put_back` is True where the portal had lost the provider, its steps or its events without a word, and has
+    them again.
     """
 
     state: State
@@ -58,8 +60,8 @@ async def reconcile(
     account, state = await account_check.check(
         provider, state, clients=clients.account, settings=clients.settings, now=now
     )
-    names = fields.names_of(sections or {})
-    seen = await portal_check.check(provider, state, names=names, clients=clients.portal, now=now)
+    crm = of_entry.crm(sections or {})
+    seen = await portal_check.check(provider, state, crm=crm, clients=clients.portal, now=now)
     portal, state = seen.conditions, seen.state
     if clients.settings.check_public_urls:
         portal = await _trusted(provider, portal, clients.public_urls)
@@ -80,13 +82,15 @@ async def _trusted(provider: Provider, found: Sequence[Condition], urls: PublicU
     return [bad if item.type is Type.REGISTERED else item for item in found]
 
 
-async def remove(provider: Provider, *, clients: Clients) -> Removal:
+async def remove(provider: Provider, *, clients: Clients, succeeded: bool = False) -> Removal:
     """Takes the provider out of the portal, as far as its deletion policy and the portal allow. Raises
     StoreAway.
+
+    `succeeded`: another provider stands under its code now.
     """
     if provider.deletion_policy is DeletionPolicy.RETAIN:
         return Removal(True, "deletionPolicy is Retain: the portal still shows it")
-    return await portal_check.remove(provider, clients=clients.portal)
+    return await removal.remove(provider, clients=clients.portal, succeeded=succeeded)
 
 
 def sending(provider: Provider, state: State, *, pause: str, now: datetime) -> State:
@@ -116,12 +120,14 @@ def _lacking_secret(found: ResourceError) -> Condition:
     return Condition(kind, Status.FALSE, Reason.SECRET_MISSING, found.sentence)
 
 
-def removed(state: State, removal: Removal, *, now: datetime) -> State:
+def removed(state: State, outcome: Removal, *, now: datetime) -> State:
     """What is shown of a provider while it is still settled."""
-    reason = Reason.UNREGISTERED if removal.done else Reason.PORTAL_AWAY
-    found = [
-        replace(conditions.condition(Type.REGISTERED, Status.FALSE, reason), message=removal.message),
-        conditions.condition(Type.SENDING, Status.FALSE, Reason.REMOVED),
-    ]
+    reason = Reason.UNREGISTERED if outcome.done else Reason.PORTAL_AWAY
+    offered = state.find(Type.ROBOTS_READY)
+    registered = [Type.REGISTERED]
+    if offered is not None and offered.status is Status.TRUE:
+        registered.append(Type.ROBOTS_READY)
+    found = [conditions.Condition(type_, Status.FALSE, reason, outcome.message) for type_ in registered]
+    found.append(conditions.condition(Type.SENDING, Status.FALSE, Reason.REMOVED))
     merged = conditions.merge(state.conditions, found, generation=state.generation, now=now)
     return replace(state, conditions=merged, removed=True, errors=())

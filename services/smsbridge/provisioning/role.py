@@ -17,7 +17,7 @@ from smsbridge.runtime import tasks
 from smsbridge.smsc.client import SmscClient
 from smsbridge.store.account import AccountLimits, Accounts
 from smsbridge.store.connection import Store
-from smsbridge.store.egress import Egress
+from smsbridge.store.egress import Egress, EgressSettings
 from smsbridge.store.installations import Installations
 from smsbridge.store.installations_view import InstallationsView
 from smsbridge.store.keyring import Keyring
@@ -40,6 +40,7 @@ class Role:
         keyring: Keyring,
         installations: Installations,
         limits: AccountLimits,
+        egress: EgressSettings,
         client: SmscClient,
         portal_limits: limiter.Limiter,
         metrics: CollectorRegistry,
@@ -64,7 +65,7 @@ class Role:
                 account=account_check.AccountClients(
                     counted.Smsc(client, self._metrics.requests),
                     Accounts(store, limits),
-                    Egress(store, window_seconds=settings.login_probe_seconds),
+                    Egress(store, egress),
                 ),
                 portal=portal_check.PortalClients(
                     portal.Portals(self._http, limits_of_portals, installations, settings=settings.tokens),

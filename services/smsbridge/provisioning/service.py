@@ -17,7 +17,7 @@ import structlog
 from smsbridge.core import errors
 from smsbridge.core.installation import Installation
 from smsbridge.core.provider import Provider
-from smsbridge.provisioning import portal_check, publish, reconcile
+from smsbridge.provisioning import publish, reconcile
 from smsbridge.provisioning import state as states
 from smsbridge.provisioning.convert import Declared
 from smsbridge.provisioning.manifests import Manifests, ResourceError
@@ -243,10 +243,8 @@ class Provisioner:
             return False
         if provider.uid in self._contents.let_go:
             return False
-        if publish.successors(provider, living):
-            removal = portal_check.Removal(True, "another provider stands under its code now")
-        else:
-            removal = await reconcile.remove(provider, clients=self._clients)
+        succeeded = bool(publish.successors(provider, living))
+        removal = await reconcile.remove(provider, clients=self._clients, succeeded=succeeded)
         if removal.done:
             await self._registry.let_go(provider.uid)
             log.info("provider_let_go", provider=provider.uid, outcome=removal.message)

@@ -261,10 +261,15 @@ class Fields(Section):
 class CrmSection(Section):
     enrich_leads: EnrichLeads = Field(
         default=EnrichLeads.NEVER,
-        description="Look the number of a new lead up: `never`, `calls` (leads from calls) or `all`. It "
-        "costs money.",
+        description="Look the number of a new lead or contact up: `never`, `calls` (those that a call "
+        "made) or `all`. It costs money, and needs the application's scope `crm`.",
     )
-    robots: bool = Field(default=True, description="Offer robots for automation rules.")
+    robots: bool = Field(
+        default=True,
+        description="Offer two steps in the portal, as robots and as workflow activities: *Send through "
+        "SMSC* (code `CODE.send`) and *Check number (HLR)* (`CODE.hlr`, which costs money). They need the "
+        "application's scope `bizproc`; with `false` they are taken away.",
+    )
     fields: Fields = Field(
         default=Fields(),
         description="Custom fields of contacts, leads and companies, made where they are missing and the "

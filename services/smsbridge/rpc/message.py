@@ -4,7 +4,7 @@ What protobuf cannot carry (a lone surrogate from a JSON body) is replaced here,
 reached us is kept.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from smsbridge.api.v1 import sender_pb2, types_pb2
 from smsbridge.core import message
@@ -23,7 +23,7 @@ class Outgoing:
     accepted_at_ms: int
     report_to: message.ReportTo = message.ReportTo.PORTAL
     dedupe_key: str = ""
-    event_token: str = ""
+    event_token: str = field(default="", repr=False)
     route: message.Route | None = None
     wait_seconds: int = 0
     document_type: str = ""
@@ -37,33 +37,38 @@ class Outgoing:
 def to_proto(outgoing: Outgoing) -> sender_pb2.OutgoingMessage:
     """On the hot path: some microseconds."""
     try:
-        return _to_proto(outgoing, outgoing.recipient, outgoing.text, outgoing.code, outgoing.document_type)
+        return _to_proto(outgoing)
     except UnicodeEncodeError:
-        texts = (outgoing.recipient, outgoing.text, outgoing.code, outgoing.document_type)
-        recipient, text, code, document_type = map(without_surrogates, texts)
-        return _to_proto(outgoing, recipient, text, code, document_type)
+        clean = replace(
+            outgoing,
+            recipient=without_surrogates(outgoing.recipient),
+            text=without_surrogates(outgoing.text),
+            code=without_surrogates(outgoing.code),
+            document_type=without_surrogates(outgoing.document_type),
+            event_token=without_surrogates(outgoing.event_token),
+            dedupe_key=without_surrogates(outgoing.dedupe_key),
+        )
+        return _to_proto(clean)
 
 
-def _to_proto(
-    outgoing: Outgoing, recipient: str, text: str, code: str, document_type: str
-) -> sender_pb2.OutgoingMessage:
+def _to_proto(outgoing: Outgoing) -> sender_pb2.OutgoingMessage:
     route = outgoing.route
     return sender_pb2.OutgoingMessage(
         provider_uid=outgoing.provider_uid,
         message_id=outgoing.message_id,
         dedupe_key=outgoing.dedupe_key,
-        recipient=recipient,
-        text=text,
+        recipient=outgoing.recipient,
+        text=outgoing.text,
         origin=enums.ORIGIN.to_proto(outgoing.origin),
         report_to=enums.REPORT_TO.to_proto(outgoing.report_to),
         event_token=outgoing.event_token,
         route=enums.ROUTE.to_proto(route) if route is not None else types_pb2.ROUTE_UNSPECIFIED,
         wait_seconds=outgoing.wait_seconds,
         accepted_at_ms=outgoing.accepted_at_ms,
-        document_type=document_type,
+        document_type=outgoing.document_type,
         token_check=enums.TOKEN_CHECK.to_proto(outgoing.token_check),
         token_digest=outgoing.token_digest,
-        code=code,
+        code=outgoing.code,
         attempt=outgoing.attempt,
         trace_id=outgoing.trace_id,
     )

@@ -6,12 +6,12 @@ Guarantees 6. Pure: `read` decides, others act.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from enum import StrEnum
 from typing import Any
 
 from ulid import ULID
 
 from smsbridge.core import text
+from smsbridge.core.account import Said
 from smsbridge.core.delivery import AttemptState
 from smsbridge.core.message import Channel, Reason
 from smsbridge.core.provider import Prices, Profile
@@ -21,28 +21,15 @@ from smsbridge.store import outbox
 MONEY_WITH_ID = "money_with_id"
 
 
-class Account(StrEnum):
-    """What the account, or the whole egress, learns from an answer."""
-
-    NOTHING = "nothing"
-    GOOD = "good"  # a success: it may send in parallel again
-    BAD_REQUEST = "bad_request"  # counted: a hundred in a row block the address
-    LOGIN = "login"
-    MONEY = "money"
-    BLOCKED = "blocked"
-    TOO_MANY = "too_many"
-    UNREACHABLE = "unreachable"
-
-
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """`outcome`: what store/outcome.lua takes; `result`: a word for metrics.
+    """`outcome`: what store/outcome.lua takes; `said`: of the account; `result`: a word for metrics.
 
     `taken`: SMSC has, or may have, messages of it, so that the same again would be a duplicate there.
     """
 
     outcome: dict[str, Any]
-    account: Account
+    said: Said
     result: str
     taken: bool = True
 
@@ -68,11 +55,11 @@ def read(answer: answers.SendAnswer, context: Context) -> Effect:
         aborted = answer.reason == "aborted"
         return Effect(
             {"kind": "back", "delay_ms": 0, "why": answer.reason},
-            Account.NOTHING if aborted else Account.UNREACHABLE,
+            Said.NOTHING if aborted else Said.UNREACHABLE,
             "aborted" if aborted else "unsent",
             taken=False,
         )
-    return Effect({"kind": "uncertain", "why": answer.reason}, Account.NOTHING, "uncertain")
+    return Effect({"kind": "uncertain", "why": answer.reason}, Said.NOTHING, "uncertain")
 
 
 def _accepted(answer: answers.Accepted, context: Context) -> Effect:
@@ -93,7 +80,7 @@ def _accepted(answer: answers.Accepted, context: Context) -> Effect:
         "missing": absent,
         "ids": new_ids(),
     }
-    return Effect(outcome, Account.GOOD, "accepted")
+    return Effect(outcome, Said.GOOD, "accepted")
 
 
 def _acceptance(
@@ -148,22 +135,22 @@ def _rejected(answer: answers.Rejected, context: Context) -> Effect:
     result = f"error_{answer.code}" if 0 < answer.code < 10 else "error_other"
     alone = len(context.members) == 1
     if action in (codes.Action.FAIL_ALONE, codes.Action.SPLIT):
-        return Effect(_refusal_of_all(answer, action, alone=alone), Account.BAD_REQUEST, result, taken=False)
+        return Effect(_refusal_of_all(answer, action, alone=alone), Said.BAD_REQUEST, result, taken=False)
     if action is codes.Action.PAUSE_LOGIN:
-        return Effect(_back("login"), Account.LOGIN, result, taken=False)
+        return Effect(_back("login"), Said.LOGIN, result, taken=False)
     if action is codes.Action.PAUSE_MONEY:
         if answer.smsc_id is None:
-            return Effect(_back("money"), Account.MONEY, result, taken=False)
-        return Effect({"kind": "uncertain", "why": MONEY_WITH_ID}, Account.MONEY, result)
+            return Effect(_back("money"), Said.MONEY, result, taken=False)
+        return Effect({"kind": "uncertain", "why": MONEY_WITH_ID}, Said.MONEY, result)
     if action is codes.Action.BLOCKED:
-        return Effect(_back("blocked"), Account.BLOCKED, result, taken=False)
+        return Effect(_back("blocked"), Said.BLOCKED, result, taken=False)
     if action is codes.Action.BACK_OFF:
-        return Effect(_back("too_many", 1000), Account.TOO_MANY, "too_many", taken=False)
+        return Effect(_back("too_many", 1000), Said.TOO_MANY, "too_many", taken=False)
     if action is codes.Action.DUPLICATE:
         if context.repeated:
-            return Effect({"kind": "uncertain", "why": "duplicate"}, Account.NOTHING, result)
-        return Effect(_back("duplicate", context.hold_ms), Account.NOTHING, result)
-    return Effect({"kind": "uncertain", "why": "unknown_error"}, Account.NOTHING, result)
+            return Effect({"kind": "uncertain", "why": "duplicate"}, Said.NOTHING, result)
+        return Effect(_back("duplicate", context.hold_ms), Said.NOTHING, result)
+    return Effect({"kind": "uncertain", "why": "unknown_error"}, Said.NOTHING, result)
 
 
 def _refusal_of_all(answer: answers.Rejected, action: codes.Action, *, alone: bool) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import hashlib
 from dataclasses import asdict
 
 from smsbridge.core import cascade, text
-from smsbridge.core.message import Channel, Lane, Reason, TokenCheck
+from smsbridge.core.message import STEP_REPORTS, Channel, Lane, Reason, TokenCheck
 from smsbridge.core.provider import Provider
 from smsbridge.rpc.message import Outgoing
 from smsbridge.smsc import numbers, wire
@@ -62,7 +62,7 @@ def prepare(message: Outgoing, provider: Provider, *, default_region: str) -> ou
         org=message.origin.value,
         lane=lane.value,
         rep=message.report_to.value,
-        tok=message.event_token,
+        tok=message.event_token if message.report_to in STEP_REPORTS else "",
         route=route.value,
         legs=dump_legs(legs),
         rule=rule if message.route is None else "",

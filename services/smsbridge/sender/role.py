@@ -20,7 +20,7 @@ from smsbridge.smsc import account as smsc_account
 from smsbridge.smsc.client import SmscClient
 from smsbridge.store import account as store_account
 from smsbridge.store import connection, outbox
-from smsbridge.store import egress as store_egress
+from smsbridge.store.egress import Egress, EgressSettings
 from smsbridge.store.installations import Installations
 from smsbridge.store.registry import RegistryView
 
@@ -39,6 +39,7 @@ class Role:
         installations: Installations,
         endpoints: rpc.Endpoints,
         limits: store_account.AccountLimits,
+        egress: EgressSettings,
         client: SmscClient,
         metrics: CollectorRegistry,
     ) -> None:
@@ -50,12 +51,8 @@ class Role:
         self._outbox = outbox.Outbox(store)
         self._accounts = store_account.Accounts(store, limits)
         self._channels = [rpc.channel(endpoints.status), rpc.channel(endpoints.hlr)]
-        self._care = care.AccountCare(
-            settings,
-            accounts=self._accounts,
-            egress=store_egress.Egress(store, window_seconds=settings.login_window_seconds),
-            client=client,
-        )
+        self._egress = Egress(store, egress)
+        self._care = care.AccountCare(settings, accounts=self._accounts, egress=self._egress, client=client)
         numbers = clients.HlrClient(self._channels[1])
         self._sending = sending.Sending(
             settings,
@@ -93,7 +90,7 @@ class Role:
             registry=registry,
             outbox_=self._outbox,
             accounts=self._accounts,
-            stopped_for=self._care.stopped_for,
+            stopped_for=self._egress.stopped_for,
             full=lambda: self._memory >= store.settings.accept_below_memory,
             taken=self._taken,
         )

@@ -14,6 +14,7 @@ import structlog
 from ulid import ULID
 
 from smsbridge.core import cascade, errors
+from smsbridge.core.account import Said
 from smsbridge.core.message import Channel, Lane
 from smsbridge.core.provider import Provider
 from smsbridge.sender import checking, effects, intake, refit
@@ -178,7 +179,7 @@ class Sending:
         began = self._monotonic()
         answer = await self._client.send(account, body, before_first_byte=still_in_time)
         effect = effects.read(answer, self._context(provider, account, claim, repeated=repeated))
-        if effect.account is effects.Account.UNREACHABLE:
+        if effect.said is Said.UNREACHABLE:
             effect.outcome["delay_ms"] = self._care.unreachable_delay_ms(account.key)
         self._measure(provider, claim, effect, self._monotonic() - began)
         balance = answer.balance if isinstance(answer, answers.Accepted) else None

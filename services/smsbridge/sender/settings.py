@@ -48,24 +48,6 @@ class SenderSettings(BaseModel):
     proof_delays_seconds: tuple[float, ...] = Field(
         (2.0, 10.0, 60.0), description="When status.php is asked about the first accepted client id (s)."
     )
-    login_probes_seconds: tuple[float, ...] = Field(
-        (30.0, 120.0, 600.0, 1800.0),
-        description="Probes by balance.php after a wrong login; the last repeats (s).",
-    )
-    login_errors_most: int = Field(3, description="Wrong logins per egress and window; SMSC blocks at 5.")
-    login_window_seconds: float = Field(1800.0, description="The window of wrong logins (s).")
-    money_probe_seconds: float = Field(60.0, description="Probe of an account without money (s).")
-    money_tries_after_probes: int = Field(
-        10,
-        ge=1,
-        description="After so many probes without a higher balance one message is tried all the same.",
-    )
-    blocked_seconds: tuple[float, ...] = Field(
-        (600.0, 1800.0),
-        description="No request leaves this egress after SMSC blocked it; the last repeats (s).",
-    )
-    bad_requests_most: int = Field(50, description="Bad requests in a row per egress; SMSC blocks at 100.")
-    bad_requests_stop_seconds: float = Field(600.0, description="How long to stop then (s).")
     too_many_seconds: float = Field(1.0, description="Pause after `too many connections` (s).")
     held_check_seconds: float = Field(
         5.0, description="How often held messages' application tokens are compared (s)."

@@ -8,6 +8,7 @@ others reuse send.php's numbers with other meanings. Delivery errors (`err`) are
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from smsbridge.core.account import Said
 from smsbridge.core.delivery import AttemptState
 from smsbridge.core.message import Channel, Reason
 from smsbridge.core.provider import Profile
@@ -142,6 +143,19 @@ SEND_ERRORS = {
 }
 
 _UNKNOWN_SEND_ERROR = SendError(Action.UNCERTAIN, "an error that SMSC does not describe", "")
+
+
+# What an error says of the account, beside what becomes of the request.
+SAYS = {
+    Action.FAIL_ALONE: Said.BAD_REQUEST,
+    Action.SPLIT: Said.BAD_REQUEST,
+    Action.PAUSE_LOGIN: Said.LOGIN,
+    Action.PAUSE_MONEY: Said.MONEY,
+    Action.BLOCKED: Said.BLOCKED,
+    Action.DUPLICATE: Said.NOTHING,
+    Action.BACK_OFF: Said.TOO_MANY,
+    Action.UNCERTAIN: Said.NOTHING,
+}
 
 
 def read_send_error(code: int) -> SendError:

@@ -9,6 +9,9 @@ A send raises none of them: what becomes of it is a `SendAnswer`, and each of th
 """
 
 from smsbridge.core import errors
+from smsbridge.core.account import Said
+
+_SAYS = {2: Said.LOGIN, 4: Said.BLOCKED}  # the same on every script (8.1)
 
 
 class SmscError(errors.SmsbridgeError):
@@ -37,3 +40,8 @@ class SmscRejected(SmscError, errors.Refused):
         super().__init__(f"SMSC answered with error {error_code}")
         self.error_code = error_code
         self.text = text
+
+    @property
+    def said(self) -> Said:
+        """What it says of the account, whichever script was asked; other codes say nothing of it."""
+        return _SAYS.get(self.error_code, Said.NOTHING)

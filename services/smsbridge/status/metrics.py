@@ -3,7 +3,7 @@
 smsbridge_messages_final_total{namespace,provider,channel,state}   final states reached, as the store counts
                                   them: every replica shows the same figure; take the maximum, not the sum
 smsbridge_messages_unaccounted{namespace,provider}                 0, or a bug
-smsbridge_portal_outbox_messages{namespace,provider}               portal statuses that wait to be written
+smsbridge_portal_outbox_messages{namespace,provider}               statuses and answers that wait
 smsbridge_portal_outbox_lag_seconds{namespace,provider}            how late the oldest of them is
 smsbridge_status_polls_waiting{namespace,provider}                 attempts without an outcome
 smsbridge_receipts_total{result}              matched | repeated | parked: as they were recorded
@@ -15,6 +15,8 @@ smsbridge_attempts_closed_total{namespace,provider}      no receipt came in time
 smsbridge_cascade_legs_total{namespace,provider}         further legs handed to the sender
 smsbridge_portal_updates_total{namespace,provider,result}
                                   written | not_found | later | unanswered | dropped | stale
+smsbridge_portal_answers_total{namespace,provider,result}   answers to workflow steps:
+                                  written | over | later | unanswered | dropped | stale
 smsbridge_portal_calls_total{result}          ok | or the error's code
 smsbridge_status_loop_errors_total{loop}
 """
@@ -72,8 +74,17 @@ class StatusMetrics:
             (*_PROVIDER, "result"),
             registry=registry,
         )
+        self.portal_answers = Counter(
+            "smsbridge_portal_answers",
+            "Answers to workflow steps, by what became of them.",
+            (*_PROVIDER, "result"),
+            registry=registry,
+        )
         self.portal_calls = Counter(
-            "smsbridge_portal_calls", "Batches of portal statuses, by result.", ["result"], registry=registry
+            "smsbridge_portal_calls",
+            "Batches of statuses and answers, by result.",
+            ["result"],
+            registry=registry,
         )
         self.loop_errors = Counter(
             "smsbridge_status_loop_errors", "Background steps that failed.", ["loop"], registry=registry
@@ -108,8 +119,8 @@ class Ledgers(Collector):
         totals: dict[tuple[str, str, str, str], int] = {}
         gauges = {
             "smsbridge_messages_unaccounted": "Accepted messages less all that are somewhere: 0, or a bug.",
-            "smsbridge_portal_outbox_messages": "Portal statuses that wait to be written.",
-            "smsbridge_portal_outbox_lag_seconds": "How late the oldest portal status is.",
+            "smsbridge_portal_outbox_messages": "Portal statuses and answers to workflow steps that wait.",
+            "smsbridge_portal_outbox_lag_seconds": "How late the oldest of them is.",
             "smsbridge_status_polls_waiting": "Attempts that have no outcome yet.",
         }
         families = {name: GaugeMetricFamily(name, text, labels=_PROVIDER) for name, text in gauges.items()}

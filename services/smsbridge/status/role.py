@@ -23,9 +23,10 @@ from smsbridge.status.servicer import SERVICE_NAME, StatusServicer
 from smsbridge.status.settings import StatusSettings
 from smsbridge.status.writer import Writer
 from smsbridge.store.account import AccountLimits, Accounts
+from smsbridge.store.care import Care
 from smsbridge.store.connection import Store
 from smsbridge.store.delivery import Deliveries
-from smsbridge.store.egress import Egress
+from smsbridge.store.egress import Egress, EgressSettings
 from smsbridge.store.installations import Installations
 from smsbridge.store.installations_view import InstallationsView
 from smsbridge.store.keyring import Keyring
@@ -49,6 +50,7 @@ class Role:
         installations: Installations,
         endpoints: rpc.Endpoints,
         limits: AccountLimits,
+        egress: EgressSettings,
         portal_limits: PortalLimits,
         client: SmscClient,
         metrics: CollectorRegistry,
@@ -69,12 +71,7 @@ class Role:
         self._turns = PortalLimiter(store, hurried)
         self._http = transport.Transport()
         self._channels = [rpc.channel(endpoints.sender), rpc.channel(endpoints.hlr)]
-        self._care = AccountCare(
-            settings,
-            accounts=self._accounts,
-            egress=Egress(store, window_seconds=settings.login_window_seconds),
-            metrics=self._metrics,
-        )
+        self._care = AccountCare(Care(self._accounts, Egress(store, egress)), self._metrics)
         self._service = StatusService(
             receipts=self._receipts,
             deliveries=self._deliveries,

@@ -7,7 +7,7 @@ import grpc.aio
 
 from smsbridge.api.v1 import status_pb2, status_pb2_grpc, types_pb2
 from smsbridge.core import errors, msisdn
-from smsbridge.core.message import Channel, Origin
+from smsbridge.core.message import Channel, Origin, ReportTo
 from smsbridge.core.provider import Profile, Provider
 from smsbridge.rpc import enums
 from smsbridge.rpc import errors as rpc_errors
@@ -110,6 +110,8 @@ def message_record(found: Found) -> status_pb2.MessageRecord:
         headline=found.headline,
         cost=answers.money(cost),
         cost_estimated="" if cost is None else answers.money(estimated),
+        report_to=enums.REPORT_TO.to_proto(ReportTo(record["rep"])),
+        step_told_at_ms=_int(record.get("pa", "")),
     )
 
 

@@ -39,24 +39,6 @@ class StatusSettings(BaseModel):
         gt=0,
         description="Pause after a question that may not be asked now, or had no answer (s).",
     )
-    login_probe_seconds: float = Field(
-        default=30.0,
-        gt=0,
-        description="First probe of an account that status.php says has a wrong login (s).",
-    )
-    money_probe_seconds: float = Field(
-        default=60.0,
-        gt=0,
-        description="First probe of an account whose message had no money (status 24) (s).",
-    )
-    login_window_seconds: float = Field(
-        default=1800.0, gt=0, description="The window in which wrong logins are counted per egress (s)."
-    )
-    blocked_seconds: float = Field(
-        default=600.0,
-        gt=0,
-        description="No request leaves this egress for so long after SMSC blocked it (s).",
-    )
     portal_tick_seconds: float = Field(
         default=0.5, gt=0, description="How often portal statuses to write are looked for (s)."
     )

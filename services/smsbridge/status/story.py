@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 
 from smsbridge.core.delivery import MessageState
+from smsbridge.core.message import STEP_REPORTS
 from smsbridge.core.provider import Provider
 from smsbridge.status import telling
 from smsbridge.store.account import AccountState
@@ -20,6 +21,7 @@ _DROPPED = {
     "not_found": "the portal does not know the message",
     "too_old": "the portal forgets a message after 14 days",
 }
+_STEP_DROPPED = {"too_old": "it could not be told for 14 days"}
 
 
 reason_sentence = telling.reason_sentence
@@ -174,6 +176,8 @@ def _sent(view: MessageView) -> str:
 
 
 def _portal(view: MessageView) -> str:
+    if view.record.get("rep") in STEP_REPORTS:
+        return _step(view)
     dropped = view.record.get("px", "")
     if dropped:
         why = _DROPPED.get(dropped, f"the portal refused it ({dropped})")
@@ -181,6 +185,17 @@ def _portal(view: MessageView) -> str:
     if not view.portal_wanted:
         return ""
     return f"the portal is told `{view.portal_wanted}`{_at(view, 'portal')}"
+
+
+def _step(view: MessageView) -> str:
+    """What its workflow step has still to be told."""
+    dropped = view.record.get("px", "")
+    if dropped:
+        why = _STEP_DROPPED.get(dropped, f"the portal refused it ({dropped})")
+        return f"its workflow step is not told any more: {why}"
+    if view.portal_wanted:
+        return f"its workflow step is told `{view.portal_wanted}`{_at(view, 'portal')}"
+    return "its workflow step is told afterwards" if view.record.get("tok") else ""
 
 
 def _at(view: MessageView, name: str, *, word: str = " at") -> str:

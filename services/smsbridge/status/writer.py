@@ -1,6 +1,7 @@
-"""Writes portal statuses back: per installation one loop over its providers, full batches where enough waits.
+"""Tells portals: per installation one loop over its providers, full batches where enough waits.
 
-The portal's limiter says when; what is taken then leaves at once, so it is the newest. Any number of
+Answers to workflow steps go first, statuses ride along where there is room. The portal's limiter says when;
+what is taken then leaves at once, so it is the newest. Any number of
 processes may do this for one portal: what one has taken nobody else takes. What an answer means is
 `flight`'s business.
 """
@@ -8,14 +9,14 @@ processes may do this for one portal: what one has taken nobody else takes. What
 import asyncio
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import structlog
 from ulid import ULID
 
-from smsbridge.bitrix24 import batch, client, limiter, messageservice
+from smsbridge.bitrix24 import batch, bizproc, client, limiter, messageservice
 from smsbridge.core import errors
 from smsbridge.core.installation import Installation
 from smsbridge.core.provider import Provider
@@ -25,9 +26,15 @@ from smsbridge.status.metrics import StatusMetrics
 from smsbridge.status.ports import Providers
 from smsbridge.status.settings import StatusSettings
 from smsbridge.store.portal_limiter import PortalLimiter
-from smsbridge.store.portal_outbox import Due, Entry, PortalOutbox
+from smsbridge.store.portal_outbox import Answer, Due, Entry, Kind, PortalOutbox
 
 log = structlog.get_logger()
+
+# In this order they leave.
+_KINDS = (
+    (Kind.ANSWERS, limiter.Priority.ROBOTS, bizproc.ANSWER_METHOD),
+    (Kind.STATUSES, limiter.Priority.STATUSES, messageservice.STATUS_METHOD),
+)
 
 
 class Installations(Protocol):
@@ -70,7 +77,11 @@ class Writer:
         self._installations = installations
         self._portals = portals
         self._turns = turns
-        self._flight = Flight(outbox, retry_seconds=settings.portal_retry_seconds)
+        self._flight = Flight(
+            outbox,
+            retry_seconds=settings.portal_retry_seconds,
+            parked_seconds=settings.portal_parked_seconds,
+        )
         self._metrics = metrics
         self._clock = clock
         self._lanes: dict[tuple[str, str], _Lane] = {}
@@ -115,20 +126,40 @@ class Writer:
         linger = lane.last_left + settings.portal_linger_seconds - now
         if count < batch.MAX_COMMANDS and linger > 0:
             return linger
-        turn = await self._turns.turn(
-            installation.member_id,
-            priority=limiter.Priority.STATUSES,
-            method=messageservice.STATUS_METHOD,
-            commands=min(count, batch.MAX_COMMANDS),
-        )
-        if turn.wait_seconds > 0:
-            return turn.wait_seconds
+        kinds, wait_seconds = await self._turn(installation.member_id, [state for _, state in due])
+        if not kinds:
+            return wait_seconds
         api = self._portals.api(providers[0], installation.member_id)
-        await self._leave(api, lane, installation, [provider for provider, state in due if state.count])
+        await self._leave(api, lane, installation, {kind: _that_have(due, kind) for kind in kinds})
         return 0.0 if count > batch.MAX_COMMANDS else settings.portal_linger_seconds
 
+    async def _turn(self, member_id: str, due: Sequence[Due]) -> tuple[list[Kind], float]:
+        """What may leave in one batch now, in that order; else the seconds until something may.
+
+        Either has a method of its own, and only one of them may be stopped.
+        """
+        kinds: list[Kind] = []
+        waits: list[float] = []
+        room = batch.MAX_COMMANDS
+        for kind, priority, method in _KINDS:
+            count = min(sum(state.of(kind) for state in due), room)
+            if not count:
+                continue
+            goes_as = limiter.Priority.ROBOTS if kinds else priority  # it may ride along
+            turn = await self._turns.turn(member_id, priority=goes_as, method=method, commands=count)
+            if turn.wait_seconds > 0:
+                waits.append(turn.wait_seconds)
+            else:
+                kinds.append(kind)
+                room -= count
+        return kinds, min(waits, default=0.0)
+
     async def _leave(
-        self, api: client.PortalApi, lane: _Lane, installation: Installation, providers: Sequence[Provider]
+        self,
+        api: client.PortalApi,
+        lane: _Lane,
+        installation: Installation,
+        waiting: Mapping[Kind, Sequence[Provider]],
     ) -> None:
         try:
             # A renewal may take long; what is taken after it leaves at once.
@@ -138,23 +169,25 @@ class Writer:
         except errors.SmsbridgeError as error:
             self._rest(lane, installation, error)
             return
-        cargo = await self._take(providers)
+        cargo = await self._take(waiting)
         lane.last_left = self._clock()
         if cargo.entries:
             task = asyncio.create_task(self._fly(api, lane, installation, cargo), name="portal flight")
             lane.flights.add(task)
             task.add_done_callback(lane.flights.discard)
 
-    async def _take(self, providers: Sequence[Provider]) -> Cargo:
+    async def _take(self, waiting: Mapping[Kind, Sequence[Provider]]) -> Cargo:
         token = str(ULID())
-        entries: list[tuple[Provider, Entry]] = []
-        # In any order, so that a busy provider does not starve the others of its portal.
-        for provider in random.sample(list(providers), len(providers)):
-            taken = await self._outbox.take(provider.uid, token=token, most=batch.MAX_COMMANDS - len(entries))
-            entries += [(provider, entry) for entry in taken.entries]
-            self._count(provider, "dropped", taken.dropped)
-            if len(entries) >= batch.MAX_COMMANDS:
-                break
+        entries: list[tuple[Provider, Entry | Answer]] = []
+        for kind, providers in waiting.items():
+            # In any order, so that a busy provider does not starve the others of its portal.
+            for provider in random.sample(list(providers), len(providers)):
+                most = batch.MAX_COMMANDS - len(entries)
+                if not most:
+                    break
+                taken = await self._outbox.take(provider.uid, token=token, most=most, kind=kind)
+                entries += [(provider, entry) for entry in taken.entries]
+                self._count(provider, kind, "dropped", taken.dropped)
         return Cargo(token, entries)
 
     async def _fly(
@@ -174,14 +207,17 @@ class Writer:
     def _note(self, cargo: Cargo, landing: Landing) -> None:
         result = landing.error.code if landing.error is not None else "ok"
         self._metrics.portal_calls.labels(result=result).inc()
-        for provider in {provider.uid: provider for provider, _ in cargo.entries}.values():
-            for word, count in landing.counts[provider.uid].items():
-                self._count(provider, word, count)
+        providers = {provider.uid: provider for provider, _ in cargo.entries}
+        for (uid, kind), counts in landing.counts.items():
+            for word, count in counts.items():
+                self._count(providers[uid], kind, word, count)
 
-    def _count(self, provider: Provider, result: str, count: int) -> None:
+    def _count(self, provider: Provider, kind: Kind, result: str, count: int) -> None:
         if count:
             labels = {"namespace": provider.namespace, "provider": provider.name, "result": result}
-            self._metrics.portal_updates.labels(**labels).inc(count)
+            answers = kind is Kind.ANSWERS
+            counter = self._metrics.portal_answers if answers else self._metrics.portal_updates
+            counter.labels(**labels).inc(count)
 
     def _rest(self, lane: _Lane, installation: Installation, error: errors.SmsbridgeError) -> None:
         """A refusal of the whole portal parks it until its installation changes, or for a while."""
@@ -198,6 +234,10 @@ class Writer:
             lane.parked_for = installation
         lane.rest_until = self._clock() + pause
         log.warning("portal_rests", portal=installation.member_id, error=error.code, seconds=pause)
+
+
+def _that_have(due: Sequence[tuple[Provider, Due]], kind: Kind) -> list[Provider]:
+    return [provider for provider, state in due if state.of(kind)]
 
 
 def _first(due: Sequence[tuple[Provider, Due]], most: float) -> float:

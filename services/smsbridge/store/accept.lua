@@ -11,7 +11,7 @@ end
 local answers, at = {}, now()
 local kept, duplicates = 0, 0
 local texts, groups = {}, {}
-local queued, expiry, dirty = {}, {}, {}
+local queued, expiry, dirty, at_once = {}, {}, {}, {}
 
 local function event_of(m)
   return cjson.encode({ at = at, what = 'accepted', origin = m.org, route = m.route, rule = m.rule, segments = m.seg })
@@ -79,9 +79,14 @@ for i, m in ipairs(messages) do
     if m.hold ~= '' then hold(m) else queue(m) end
     answers[i] = m.hold ~= '' and 'held' or 'accepted'
   end
-  if answers[i] ~= 'duplicate' and answers[i] ~= 'failed' and m.rep == 'portal' then
-    dirty[#dirty + 1] = m.acc + PORTAL_QUEUED_AFTER_MS
-    dirty[#dirty + 1] = m.mid
+  if answers[i] ~= 'duplicate' and answers[i] ~= 'failed' then
+    if m.rep == 'portal' then
+      dirty[#dirty + 1] = m.acc + PORTAL_QUEUED_AFTER_MS
+      dirty[#dirty + 1] = m.mid
+    elseif m.rep == 'robot_at_once' and m.hold == '' and m.tok ~= '' then
+      at_once[#at_once + 1] = at
+      at_once[#at_once + 1] = m.mid
+    end
   end
 end
 
@@ -93,6 +98,7 @@ if #queued > 0 then
   redis.call('ZADD', T .. 'exp', unpack(expiry))
 end
 if #dirty > 0 then redis.call('ZADD', T .. 'dirty', unpack(dirty)) end
+if #at_once > 0 then redis.call('ZADD', T .. 'steps', unpack(at_once)) end
 for gid, group in pairs(groups) do
   redis.call('SET', T .. 'gi:' .. gid, group.gi)
   redis.call('ZADD', T .. 'g:' .. gid, unpack(group.refs))

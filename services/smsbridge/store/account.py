@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,8 +18,17 @@ from smsbridge.core import errors
 from smsbridge.store import connection, scripts, tags
 
 
+class Pause(StrEnum):
+    """Why an account sends nothing."""
+
+    LOGIN = "login"
+    MONEY = "money"
+
+
 class AccountLimits(BaseModel):
-    """Requests at a time, over all roles and replicas; together under SMSC's 15."""
+    """Requests at a time, over all roles and replicas, together under SMSC's 15; and when a paused account is
+    probed.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -34,6 +44,27 @@ class AccountLimits(BaseModel):
     hold_ms: int = Field(
         65_000, ge=0, description="A (phone, text) pair is held so long after its POST ended (ms)."
     )
+    login_probes_seconds: tuple[float, ...] = Field(
+        (30.0, 120.0, 600.0, 1800.0),
+        min_length=1,
+        description="Probes by balance.php after a wrong login; the last repeats (s).",
+    )
+    money_probe_seconds: float = Field(60.0, gt=0, description="Probe of an account without money (s).")
+    money_tries_after_probes: int = Field(
+        10,
+        ge=1,
+        description="After so many probes without a higher balance one message is tried all the same.",
+    )
+
+    def first_probe_seconds(self, why: Pause) -> float:
+        """Without money it is at once: what there is now is the mark that a top-up has to pass."""
+        return 0.0 if why is Pause.MONEY else self.login_probes_seconds[0]
+
+    def next_probe_seconds(self, why: Pause, probes: int) -> float:
+        """`probes`: how many there were, with the one that is made now."""
+        if why is Pause.MONEY:
+            return self.money_probe_seconds
+        return self.login_probes_seconds[min(probes, len(self.login_probes_seconds) - 1)]
 
 
 class NoPermit(errors.Away):
@@ -113,9 +144,9 @@ class Accounts:
         digests = scripts.encode([_digest(*pair) for pair in pairs])
         return list(await self._run("asks", key, self.limits.asks, self.limits.asks_window_ms, digests))
 
-    async def pause(self, key: str, reason: str, *, first_probe_seconds: float) -> bool:
+    async def pause(self, key: str, why: Pause) -> bool:
         """True where it was not paused for this reason before."""
-        answer = await self._run("pause", key, reason, int(first_probe_seconds * 1000))
+        answer = await self._run("pause", key, why, int(self.limits.first_probe_seconds(why) * 1000))
         return bool(answer["new"])
 
     async def probe_due(self, key: str, *, lease_seconds: float) -> dict[str, Any]:

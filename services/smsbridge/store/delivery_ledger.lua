@@ -13,6 +13,7 @@ return cjson.encode({
   n = map('n'), fin = map('fin'), done = map('done'),
   held = redis.call('SCARD', T .. 's:held'), queued = redis.call('SCARD', T .. 's:queued'),
   sending = redis.call('SCARD', T .. 's:sending'), sent = redis.call('SCARD', T .. 's:sent'),
-  portal = redis.call('ZCARD', T .. 'dirty'), portal_lag_ms = oldest('dirty'),
+  portal = redis.call('ZCARD', T .. 'dirty') + redis.call('ZCARD', T .. 'steps'),
+  portal_lag_ms = math.max(oldest('dirty'), oldest('steps')),
   polls = redis.call('ZCARD', T .. 'poll'), plans = redis.call('HLEN', T .. 'plans'),
 })

@@ -1,6 +1,6 @@
 -- provider tag
 -- One message whole, as it is at this moment. ARGV[1] mid.
--- Answers {m = record, h = story, want = portal status to be written, times = when what is next is due, now} or null.
+-- Answers {m = record, h = story, want = what the portal is to be told, times = when what is next is due, now} or null.
 local mid = ARGV[1]
 local key = T .. 'm:' .. mid
 local flat = redis.call('HGETALL', key)
@@ -20,5 +20,5 @@ due('later', 'later', ref)
 due('cascade', 'casc', mid)
 due('grace', 'grace', ref)
 due('poll', 'poll', ref)
-due('portal', 'dirty', mid)
+due('portal', STEPS[m.rep] and 'steps' or 'dirty', mid)
 return cjson.encode({ m = m, h = h, want = portal_want(portal_fields(mid)) or '', times = times, now = now() })

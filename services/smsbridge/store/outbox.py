@@ -7,7 +7,7 @@ raises StoreAway may or may not have happened: repeat it with the same operation
 import base64
 import functools
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import structlog
@@ -51,7 +51,7 @@ class NewMessage:
     org: str
     lane: str
     rep: str
-    tok: str
+    tok: str = field(repr=False)  # answers one workflow step; empty for all others
     route: str
     legs: str  # JSON
     rule: str

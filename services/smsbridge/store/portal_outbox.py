@@ -1,23 +1,30 @@
-"""Portal statuses that wait to be written, per provider: the newest of each message, one writer at a time.
+"""What a portal is to be told, per provider: statuses of its messages, and answers to its workflow steps.
 
-Provider tag. The entries are put there by the scripts that change a message's state; here they are taken and
-settled.
+Of each message the newest word, one writer at a time; a step is answered once. Provider tag. The entries are
+put there by the scripts that change a message's state; here they are taken and settled.
 """
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Any
 
-from smsbridge.core.delivery import PortalStatus
+from smsbridge.core.delivery import PortalStatus, StepStatus
 from smsbridge.store import connection, scripts, tags
+
+
+class Kind(StrEnum):
+    STATUSES = "statuses"
+    ANSWERS = "answers"
 
 
 class Written(StrEnum):
     """What became of one entry."""
 
     WRITTEN = "written"
+    OVER = "over"  # the workflow step does not wait any more, or was answered before
     NOT_FOUND = "not_found"  # the portal does not know the message, perhaps not yet
     REFUSED = "refused"  # asking again changes nothing
     LATER = "later"  # nothing was done
@@ -32,24 +39,57 @@ class Entry:
     status: PortalStatus
     version: int
 
+    @property
+    def kind(self) -> Kind:
+        return Kind.STATUSES
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a workflow step is told of its message. `event_token` is good for one answer.
+
+    `channel`: which delivered it, else which was tried last; empty where none was. `price`: what its
+    attempts cost in roubles, as far as that is known; None where nothing is. `reason`: a Reason, or empty.
+    """
+
+    message_id: str
+    event_token: str = field(repr=False)
+    status: StepStatus
+    version: int
+    channel: str = ""
+    price: Decimal | None = None
+    reason: str = ""
+
+    @property
+    def kind(self) -> Kind:
+        return Kind.ANSWERS
+
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    entries: tuple[Entry, ...]
+    entries: tuple[Entry | Answer, ...]
     dropped: int  # too old: the portal has forgotten the message
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """`next_seconds` is None where nothing waits."""
+    """What may go now, by its kind. `next_seconds` is None where nothing waits."""
 
-    count: int
+    statuses: int
+    answers: int
     next_seconds: float | None
+
+    @property
+    def count(self) -> int:
+        return self.statuses + self.answers
+
+    def of(self, kind: Kind) -> int:
+        return self.answers if kind is Kind.ANSWERS else self.statuses
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    entry: Entry
+    entry: Entry | Answer
     written: Written
     delay_seconds: float = 0.0
     why: str = ""
@@ -72,17 +112,19 @@ class PortalOutbox:
     async def due(self, uid: str) -> Due:
         answer = await self._run("portal_due", uid)
         next_ms = int(answer["next_ms"])
-        return Due(answer["due"], None if next_ms < 0 else next_ms / 1000)
+        return Due(answer["statuses"], answer["answers"], None if next_ms < 0 else next_ms / 1000)
 
-    async def take(self, uid: str, *, token: str, most: int) -> Taken:
+    async def take(self, uid: str, *, token: str, most: int, kind: Kind = Kind.STATUSES) -> Taken:
         """Under a `token` of this flight alone. They are ours for the store's portal_flight_ms."""
-        answer = await self._run("portal_take", uid, token, most, self._most_age_ms)
-        found = answer["entries"] or []
-        entries = tuple(Entry(e["mid"], PortalStatus(e["status"]), int(e["version"])) for e in found)
-        return Taken(entries, answer["dropped"])
+        answer = await self._run("portal_take", uid, token, most, self._most_age_ms, kind.value)
+        read = _answer if kind is Kind.ANSWERS else _entry
+        return Taken(tuple(read(fields) for fields in answer["entries"] or []), answer["dropped"])
 
     async def settle(self, uid: str, *, token: str, results: Sequence[Result]) -> Counter[str]:
-        """How many of each `Written` word, of "dropped" and of "stale" (no longer this flight's)."""
+        """How many of each `Written` word, of "dropped" and of "stale" (no longer this flight's).
+
+        What is over of a status counts as dropped: only steps end their wait.
+        """
         if not results:
             return Counter()
         rows = [
@@ -102,3 +144,30 @@ class PortalOutbox:
 
     async def _run(self, name: str, uid: str, *args: Any) -> Any:
         return await self._store.run(name, tags.provider(uid), *args)
+
+
+def _entry(fields: Mapping[str, Any]) -> Entry | Answer:
+    return Entry(fields["mid"], PortalStatus(fields["status"]), int(fields["version"]))
+
+
+def _answer(fields: Mapping[str, Any]) -> Entry | Answer:
+    return Answer(
+        message_id=fields["mid"],
+        event_token=fields["step"],
+        status=StepStatus(fields["status"]),
+        version=int(fields["version"]),
+        channel=fields["channel"],
+        price=_sum(fields["costs"] or []),
+        reason=fields["reason"],
+    )
+
+
+def _sum(costs: Sequence[str]) -> Decimal | None:
+    """What cannot be read is not known; it must not keep a step waiting."""
+    known = []
+    for cost in costs:
+        try:
+            known.append(Decimal(cost))
+        except InvalidOperation:
+            continue
+    return sum(known, Decimal()) if known else None

@@ -3,9 +3,10 @@
 -- Stands behind prelude_common.lua. The tag is "{p:UID}:"; every key is the tag and a short name. Times are Unix
 -- milliseconds of the store's clock. Constants in capitals are put in front by store/scripts.py.
 --
---   m:MID    hash, the message: to th org lane rep tok route legs rule doc trace st rs acc exp na nx
+--   m:MID    hash, the message: to th org lane rep route legs rule doc trace st rs acc exp na nx
 --            lk (since when it waits for a look-up of its number, -1 once it does no more)
 --            pv (version of what the portal should show) pd (what it was told last) pq ("1" once it was told queued)
+--            tok (event token of its workflow step, until that is answered) pa (when it was, or was found over)
 --            aK:FIELD of attempt K: ch st rk gid gi cid sid own prof acct nat at close cnt cost est rs by fin rd
 --   h:MID    list, its story: JSON of {at, what, ...}, at most 50
 --   d:MID    dedupe mark
@@ -22,6 +23,7 @@
 --   subs     hash "MID|K", submissions to tell status;  plans: hash "MID|K", attempts to be handed to the sender
 --   poll     sorted set, references by the time of the next status question; casc: messages by the end of a leg's wait
 --   dirty    sorted set, messages by the time their portal status is to be written
+--   steps    sorted set, messages by the time their workflow step is to be answered
 --   primary  hash, on a store with replicas: id of the primary seen last, from when on may be claimed
 --   to:PHONE list, the newest messages to a number, at most PHONE_MESSAGES_KEPT
 --   mark     written before WAITAOF (store/connection.py)
@@ -73,8 +75,19 @@ local function drop_text(th)
   if redis.call('HINCRBY', key, 'n', -1) <= 0 then redis.call('PEXPIRE', key, TEXT_KEPT_MS) end
 end
 
+-- A workflow step takes one answer: its token goes with the first, and without it there is nothing more to say.
+local function step_want(m)
+  if not m.tok or m.tok == '' then return nil end
+  if FINAL[m.st] then return m.st == 'outcome_unknown' and 'unknown' or m.st end
+  if m.rep == 'robot_at_once' and m.st ~= 'held' then return 'queued' end
+  return nil
+end
+
+local STEPS = { robot = true, robot_at_once = true }
+
 -- What the portal should be told now, or nil. It shows "sent" by itself, so that is written only after a written "queued".
 local function portal_want(m)
+  if STEPS[m.rep] then return step_want(m) end
   if m.rep ~= 'portal' then return nil end
   local st, want = m.st, nil
   if st == 'delivered' or st == 'undelivered' or st == 'failed' then want = st
@@ -87,13 +100,21 @@ local function portal_want(m)
 end
 
 local function portal_fields(mid)
-  local v = redis.call('HMGET', T .. 'm:' .. mid, 'rep', 'st', 'acc', 'pq', 'pd', 'pv')
-  return { rep = v[1], st = v[2], acc = v[3], pq = v[4], pd = v[5], pv = v[6] }
+  local v = redis.call('HMGET', T .. 'm:' .. mid, 'rep', 'st', 'acc', 'pq', 'pd', 'pv', 'tok')
+  return { rep = v[1], st = v[2], acc = v[3], pq = v[4], pd = v[5], pv = v[6], tok = v[7] }
 end
 
--- When the portal has to be told of the state a message has now; nothing within PORTAL_QUIET_MS of acceptance.
+-- Where what the portal is to be told waits.
+local function portal_key(rep) return T .. (STEPS[rep] and 'steps' or 'dirty') end
+
+-- When the portal has to be told of the state a message has now; no status within PORTAL_QUIET_MS of acceptance.
 local function portal_touch(mid)
   local m = portal_fields(mid)
+  if STEPS[m.rep] then
+    -- Its place in the queue, or its rest, stays what it is.
+    if portal_want(m) then redis.call('ZADD', T .. 'steps', 'NX', now(), mid) end
+    return
+  end
   if m.rep ~= 'portal' then return end
   local key = T .. 'dirty'
   if FINAL[m.st] or m.st == 'sent' then

@@ -27,7 +27,7 @@ or in the environment as `SMSBRIDGE_A__B`, with two underscores between section 
 
 ```sh
 SMSBRIDGE_SENDER__DEFAULT_REGION=KZ
-SMSBRIDGE_SENDER__LOGIN_PROBES_SECONDS='[30, 120, 600]'   # lists as in YAML
+SMSBRIDGE_ACCOUNT__LOGIN_PROBES_SECONDS='[30, 120, 600]'   # lists as in YAML
 ```
 
 The command line wins over the environment, the environment over the file, the file over the defaults.

@@ -19,6 +19,7 @@ from smsbridge.smsc.settings import SmscSettings
 from smsbridge.status.settings import StatusSettings
 from smsbridge.store.account import AccountLimits
 from smsbridge.store.connection import StoreSettings
+from smsbridge.store.egress import EgressSettings
 from smsbridge.store.embedded import EmbeddedSettings
 from smsbridge.store.portal_limiter import PortalLimits
 
@@ -51,7 +52,7 @@ class Settings(BaseModel):
         default_factory=GatewaySettings, description="The public doors and the gateway's journal."
     )
     sender: SenderSettings = Field(
-        default_factory=SenderSettings, description="Batches, uncertain batches, pauses and probes."
+        default_factory=SenderSettings, description="Batches and uncertain batches."
     )
     status: StatusSettings = Field(
         default_factory=StatusSettings,
@@ -63,7 +64,12 @@ class Settings(BaseModel):
         description="How providers are kept registered and looked after.",
     )
     account: AccountLimits = Field(
-        default_factory=AccountLimits, description="What all roles together may ask of one SMSC account."
+        default_factory=AccountLimits,
+        description="What all roles together may ask of one SMSC account, and when a paused one is probed.",
+    )
+    egress: EgressSettings = Field(
+        default_factory=EgressSettings,
+        description="What keeps SMSC from blocking the address we call from, over all accounts and roles.",
     )
     portal: PortalLimits = Field(
         default_factory=PortalLimits, description="What all roles together may ask of one Bitrix24 portal."

@@ -314,6 +314,8 @@ class MessageRecord(_message.Message):
     HEADLINE_FIELD_NUMBER: _builtins.int
     COST_FIELD_NUMBER: _builtins.int
     COST_ESTIMATED_FIELD_NUMBER: _builtins.int
+    REPORT_TO_FIELD_NUMBER: _builtins.int
+    STEP_TOLD_AT_MS_FIELD_NUMBER: _builtins.int
     provider_uid: _builtins.str
     namespace: _builtins.str
     provider_name: _builtins.str
@@ -327,7 +329,7 @@ class MessageRecord(_message.Message):
     """Masked."""
     accepted_at_ms: _builtins.int
     portal_written: _builtins.str
-    """What the portal was told last, and what it is to be told."""
+    """What the portal, or the workflow step, was told last, and what it is to be told."""
     portal_wanted: _builtins.str
     next_step: _builtins.str
     """A sentence: what happens next and when; empty where nothing will."""
@@ -338,6 +340,12 @@ class MessageRecord(_message.Message):
     SMSC did not tell.
     """
     cost_estimated: _builtins.str
+    report_to: _types_pb2.ReportTo.ValueType
+    """Whom it reports to."""
+    step_told_at_ms: _builtins.int
+    """When its workflow step was told, unix milliseconds, 0 where it was not. With an empty portal_written the
+    step had ended its wait before, or had its answer.
+    """
     @_builtins.property
     def attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Attempt]: ...
     @_builtins.property
@@ -363,10 +371,12 @@ class MessageRecord(_message.Message):
         headline: _builtins.str = ...,
         cost: _builtins.str = ...,
         cost_estimated: _builtins.str = ...,
+        report_to: _types_pb2.ReportTo.ValueType = ...,
+        step_told_at_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_at_ms", b"accepted_at_ms", "attempts", b"attempts", "cost", b"cost", "cost_estimated", b"cost_estimated", "events", b"events", "headline", b"headline", "message_id", b"message_id", "namespace", b"namespace", "next_step", b"next_step", "origin", b"origin", "portal_wanted", b"portal_wanted", "portal_written", b"portal_written", "provider_name", b"provider_name", "provider_uid", b"provider_uid", "reason", b"reason", "reason_sentence", b"reason_sentence", "recipient", b"recipient", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_at_ms", b"accepted_at_ms", "attempts", b"attempts", "cost", b"cost", "cost_estimated", b"cost_estimated", "events", b"events", "headline", b"headline", "message_id", b"message_id", "namespace", b"namespace", "next_step", b"next_step", "origin", b"origin", "portal_wanted", b"portal_wanted", "portal_written", b"portal_written", "provider_name", b"provider_name", "provider_uid", b"provider_uid", "reason", b"reason", "reason_sentence", b"reason_sentence", "recipient", b"recipient", "report_to", b"report_to", "state", b"state", "step_told_at_ms", b"step_told_at_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -524,7 +534,7 @@ class Ledger(_message.Message):
     unaccounted: _builtins.int
     """accepted less all the others."""
     portal_outbox: _builtins.int
-    """Portal statuses waiting to be written."""
+    """Portal statuses and answers to workflow steps waiting to be written."""
     portal_lag_ms: _builtins.int
     """How late the oldest of them is."""
     @_builtins.property
