@@ -1,8 +1,17 @@
 """Reports, stories and `top` of a running stack, beside the sandbox's own ledger."""
 
+import asyncio
+import contextlib
 import csv
+import fcntl
 import io
 import json
+import os
+import pty
+import signal
+import struct
+import sys
+import termios
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
@@ -161,6 +170,39 @@ async def test_a_number_s_story_and_top(tmp_path: Path) -> None:
         assert code == 0, err
         assert "3 accepted, 0 in journals, 0 unaccounted" in out
         assert "crm/smsc" in out
+        code, shown = await on_a_terminal("top", "--data", str(stack.data), until="crm/smsc")
+        assert code == 0, shown
+        assert "3 accepted, 0 in journals, 0 unaccounted" in shown
+
+
+async def on_a_terminal(*arguments: str, until: str) -> tuple[int, str]:
+    """Runs a command that ends with Ctrl-C, once it has shown `until` twice; answers what it showed."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 180, 0, 0))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "smsbridge", *arguments, stdin=theirs, stdout=theirs, stderr=theirs,
+        env={**os.environ, "TERM": "xterm-256color"},
+    )  # fmt: skip
+    os.close(theirs)
+    os.set_blocking(ours, False)
+    shown = ""
+
+    async def twice() -> bool:
+        nonlocal shown
+        with contextlib.suppress(BlockingIOError):
+            shown += os.read(ours, 65536).decode(errors="replace")
+        return shown.count(until) >= 2
+
+    try:
+        await harness.until(twice, seconds=30, what=lambda: shown)
+        process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(15):
+            return await process.wait(), shown
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        os.close(ours)
 
 
 def test_refused_requests_are_left_out_of_the_mix() -> None:

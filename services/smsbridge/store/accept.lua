@@ -13,8 +13,15 @@ local kept, duplicates = 0, 0
 local texts, groups = {}, {}
 local queued, expiry, dirty, at_once = {}, {}, {}, {}
 
+-- The messages of a letter begin their stories alike.
+local beginnings = {}
 local function event_of(m)
-  return cjson.encode({ at = at, what = 'accepted', origin = m.org, route = m.route, rule = m.rule, segments = m.seg })
+  local like = m.org .. '|' .. m.route .. '|' .. m.rule .. '|' .. m.seg
+  if not beginnings[like] then
+    beginnings[like] =
+      cjson.encode({ at = at, what = 'accepted', origin = m.org, route = m.route, rule = m.rule, segments = m.seg })
+  end
+  return beginnings[like]
 end
 
 local function keep(m, st)
