@@ -11,6 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from smsbridge.api.v1 import hlr_pb2, hlr_pb2_grpc, types_pb2
+from smsbridge.core.errand import EntityType
 from smsbridge.core.message import Channel
 from smsbridge.core.provider import AccountSettings, PortalSettings, Provider, Routing
 from smsbridge.hlr.role import Role
@@ -181,3 +182,29 @@ async def test_a_changed_master_key_still_finds_what_the_old_one_kept(
     assert await rotated.get("u1", [PHONE]) == {PHONE: Channel.SMS}
     await rotated.learn("u1", [Learned(PHONE, Channel.VIBER, now + 1)])
     assert await rotated.get("u1", [PHONE]) == {PHONE: Channel.VIBER}
+
+
+async def test_a_hand_wins_over_what_was_learned_and_the_later_hand_over_the_earlier(
+    store: Store, keyring: Keyring
+) -> None:
+    known = Preferences(store, keyring, kept_days=90)
+    one, two = (EntityType.CONTACT, 1), (EntityType.LEAD, 1)
+    await known.learn("u1", [Learned(PHONE, Channel.SMS, now_ms())])
+    assert await known.set_by_hand("u1", *one, channel=Channel.VIBER, msisdns=[PHONE, OTHER])
+    assert not await known.set_by_hand("u1", *one, channel=Channel.VIBER, msisdns=[PHONE, OTHER])
+    assert await known.get("u1", [PHONE, OTHER]) == {PHONE: Channel.VIBER, OTHER: Channel.VIBER}
+    before = await store.now_ms("{p:u1}:")
+    while await store.now_ms("{p:u1}:") == before:
+        pass
+    assert await known.set_by_hand("u1", *two, channel=Channel.SMS, msisdns=[OTHER])
+    assert await known.get("u1", [PHONE, OTHER]) == {PHONE: Channel.VIBER, OTHER: Channel.SMS}
+    # It holds for the numbers that the entity has now, and the other entity's stays.
+    assert await known.set_by_hand("u1", *one, channel=Channel.VIBER, msisdns=[OTHER])
+    assert await known.get("u1", [PHONE, OTHER]) == {PHONE: Channel.SMS, OTHER: Channel.SMS}
+    assert await known.set_by_hand("u1", *two, channel=None, msisdns=[])
+    assert await known.get("u1", [OTHER]) == {OTHER: Channel.VIBER}
+    assert await known.set_by_hand("u1", *one, channel=None, msisdns=[])
+    assert not await known.set_by_hand("u1", *one, channel=None, msisdns=[])
+    await known.unlearn("u1", [PHONE])
+    assert await known.get("u1", [PHONE, OTHER]) == {}
+    assert await store.keys("{p:u1}:hand") == []

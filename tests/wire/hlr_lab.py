@@ -38,6 +38,15 @@ SHORT: dict[str, Any] = {
     "question_lease_seconds": 1.0,
     "idle_seconds": 0.05,
     "measure_seconds": 0.1,
+    "errand_wait_seconds": 2.0,
+    "step_wait_seconds": 0.5,
+    "errand_pause_seconds": 0.1,
+    "errand_retry_seconds": 0.1,
+    "errand_retry_most_seconds": 0.5,
+    "errand_idle_seconds": 0.1,
+    "held_check_seconds": 0.1,
+    "changed_linger_seconds": 0.1,
+    "hand_rest_seconds": 0.3,
 }
 
 
@@ -81,14 +90,16 @@ async def running(
     store: connection.Store,
     *providers: Provider,
     hlr: dict[str, Any] | None = None,
+    crm: dict[str, Any] | None = None,
+    portal_limits: portal_limiter.PortalLimits | None = None,
     ring: keyring.Keyring = senders.KEYRING,
     total_seconds: float = 0.5,
     **changes: Any,
 ) -> AsyncIterator[Hlr]:
-    """`hlr`: the section of that name in every provider's manifest, in the manifest's own words."""
+    """`hlr`, `crm`: the sections of these names in every provider's manifest, in the manifest's own words."""
     book = registry.Registry(store, ring)
     for one in providers:
-        await book.put(one, sections={"hlr": hlr or {}})
+        await book.put(one, sections={"hlr": hlr or {}, "crm": crm or {}})
     view = registry.RegistryView(store, ring, poll_seconds=0.1)
     await view.start()
     metrics = CollectorRegistry()
@@ -100,7 +111,7 @@ async def running(
         installations=installations.Installations(store, ring),
         limits=senders.LIMITS,
         egress=senders.EGRESS,
-        portal_limits=portal_limiter.PortalLimiter(store, portal_limiter.PortalLimits()),
+        portal_limits=portal_limiter.PortalLimiter(store, portal_limits or portal_limiter.PortalLimits()),
         client=SmscClient(
             ClientSettings(
                 total_timeout_seconds=total_seconds,

@@ -8,7 +8,6 @@ import pytest
 
 from smsbridge.bitrix24 import batch, bizproc, client, errors, limiter, transport
 from smsbridge.bitrix24.bizproc import Property, PropertyType, StepKind, StepSpec
-from smsbridge.bitrix24.messageservice import Registered
 from smsbridge.core import errors as core_errors
 from smsbridge.sandbox.orders import RunOrder
 from tests.wire import sandbox_portal, sandbox_world
@@ -138,41 +137,34 @@ def portal_api(http: transport.Transport, endpoint: str, token: str) -> client.P
     return client.PortalApi(caller, "m1", client.FixedToken(client.Token(token, 0, endpoint)))
 
 
-def called(rest: Rest) -> dict[str, int]:
-    return {method.rpartition(".")[2]: count for method, count in rest.portal.seen.methods.items()}
+async def told(api: client.PortalApi, *commands: batch.Command) -> list[errors.PortalError | None]:
+    """What the portal refuses, command by command."""
+    return [result.error for result in (await api.batch(commands, priority=TOKENS)).results]
 
 
 @pytest.mark.parametrize("kind", list(StepKind))
 async def test_it_is_added_then_updated_then_taken_away(
     rest: Rest, api: client.PortalApi, kind: StepKind
 ) -> None:
-    assert await bizproc.register(api, kind, CHECK) is Registered.ADDED
-    assert called(rest) == {"list": 1, "add": 1}
-    changed = replace(CHECK, name="New", waits=False, properties={})
-    assert await bizproc.register(api, kind, changed) is Registered.UPDATED
-    assert called(rest) == {"list": 2, "add": 1, "update": 1}
+    changed = replace(CHECK, name="New", waits=False, properties={"number": Property("Number")})
+    adding, updating = bizproc.add_command(kind, CHECK), bizproc.update_command(kind, changed)
+    assert await told(api, adding, updating) == [None, None]
     kept = rest.application.activities["smsc.hlr"]
     assert (kept.robot, kept.name) == (kind is StepKind.ROBOT, "New")
-    assert (kept.use_subscription, kept.properties) == ("N", {})
-    assert await bizproc.unregister(api, kind, code="smsc.hlr") is True
-    assert await bizproc.unregister(api, kind, code="smsc.hlr") is False
-
-
-async def test_one_that_was_not_listed_is_updated(rest: Rest, api: client.PortalApi) -> None:
-    await bizproc.register(api, StepKind.ROBOT, CHECK)
-    assert await bizproc.register(api, StepKind.ROBOT, CHECK, listed=[]) is Registered.UPDATED
-
-
-async def test_one_that_went_after_it_was_listed_is_added(rest: Rest, api: client.PortalApi) -> None:
-    assert await bizproc.register(api, StepKind.ROBOT, CHECK, listed=["SMSC.HLR"]) is Registered.ADDED
-    assert list(rest.application.activities) == ["smsc.hlr"]
+    assert (kept.use_subscription, list(kept.properties)) == ("N", ["number"])
+    deleting = bizproc.delete_command(kind, "smsc.hlr")
+    done, missing = await told(api, deleting, deleting)
+    assert done is None
+    assert bizproc.is_missing(missing)
 
 
 async def test_a_code_of_the_other_kind_is_an_error(api: client.PortalApi) -> None:
-    await bizproc.register(api, StepKind.ROBOT, CHECK)
-    with pytest.raises(errors.PortalRefused) as caught:
-        await bizproc.register(api, StepKind.ACTIVITY, CHECK)
-    assert caught.value.rest_code == "ERROR_ACTIVITY_ALREADY_INSTALLED"
+    first, second = await told(
+        api, bizproc.add_command(StepKind.ROBOT, CHECK), bizproc.add_command(StepKind.ACTIVITY, CHECK)
+    )
+    assert first is None
+    assert isinstance(second, errors.PortalRefused)
+    assert second.rest_code == "ERROR_ACTIVITY_ALREADY_INSTALLED"
 
 
 async def test_all_arrives_from_a_batch_as_well(rest: Rest, api: client.PortalApi) -> None:
@@ -214,7 +206,7 @@ async def registered(world: World, http: transport.Transport) -> client.PortalAp
     await world.ready()
     api = portal_api(http, world.sandbox.portal_url(DOMAIN), world.token)
     handler = world.listener.url + "/robots/smsc.hlr"
-    await bizproc.register(api, StepKind.ROBOT, replace(CHECK, handler=handler))
+    assert await told(api, bizproc.add_command(StepKind.ROBOT, replace(CHECK, handler=handler))) == [None]
     return api
 
 

@@ -599,13 +599,16 @@ async def test_a_portal_that_runs_our_steps_and_tells_its_events_is_understood(
     ):
         await world.ready()
         base = f"http://{gateway.role.address}"
-        handlers = {step: base + gateway.path(f"robots/smsc.{step}") for step in steps.Step}
+        handlers = base + gateway.path("robots")
         async with transport.Transport() as http:
             caller = client.Bitrix24Client(http, limiter.LocalLimiter(), client.ClientSettings(sandbox=True))
             token = client.Token(world.token, 0, world.sandbox.portal_url(sandbox_world.DOMAIN))
             api = client.PortalApi(caller, harness.MEMBER_ID, client.FixedToken(token))
-            for kind, spec in steps.all_specs("smsc", handlers=handlers):
-                await bizproc.register(api, kind, spec)
+            specs = steps.all_specs("smsc", handlers=handlers)
+            added = await api.batch(
+                [bizproc.add_command(kind, spec) for kind, spec in specs], priority=limiter.Priority.TOKENS
+            )
+            assert all(result.ok for result in added.results)
         settings: dict[str, str | list[str]] = {
             "phone": [PHONE, "+79991111111"],
             "text": "Заявка принята",

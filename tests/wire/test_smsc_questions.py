@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 
 from smsbridge.core.errors import InputError
+from smsbridge.core.number import Carrier
 from smsbridge.core.provider import Profile
 from smsbridge.smsc import errors
 from smsbridge.smsc.answers import Balance, StatusAnswer
@@ -79,3 +80,42 @@ async def test_a_question_where_nobody_listens():
         with pytest.raises(errors.SmscAway) as away:
             await client.balance(account(f"http://127.0.0.1:{closed_port()}"))
     assert away.value.reason == "connect_refused"
+
+
+CARRIERS: list[tuple[bytes, dict[str, Carrier]]] = [
+    (
+        '[{"country":"Россия","operator":"МТС","region":"Москва","phone":"79991234567"}]'.encode(),
+        {PHONE: Carrier("МТС", "Москва")},
+    ),
+    ('{"operator":"МТС","region":"."}'.encode(), {PHONE: Carrier("МТС")}),
+    ('[{"operator":" ","region":"Москва"}]'.encode(), {PHONE: Carrier("", "Москва")}),
+    (b'[{"operator":"MTS","region":"","phone":"8 999 123-45-67"}]', {PHONE: Carrier("MTS")}),
+    (b'[{"operator":"MTS","region":"","phone":"79990000000"}]', {}),
+    (b"[]", {}),
+]
+
+
+@pytest.mark.parametrize(("body", "expected"), CARRIERS)
+async def test_operators_without_a_look_up(body: bytes, expected: dict[str, Carrier]):
+    async with running(answer(body)) as far, connected() as client:
+        assert await client.carriers(account(far.url, Profile.HTTP), [PHONE]) == expected
+    assert [line for line, _, _ in far.requests] == ["POST /sys/info.php HTTP/1.1"]
+    asked = b"get_operator=1&phone=79991234567%2C&fmt=3&charset=utf-8&login=acme&psw=secret-word"
+    assert far.requests[0][2] == asked
+
+
+async def test_operators_of_several_by_their_places():
+    other = "79991234568"
+    body = answer(b'[{"operator":"A","region":"B"},{"operator":"C","region":"D"}]')
+    short = answer(b'[{"operator":"A","region":"B"}]')
+    refused = answer(b'{"error":"operator not found","error_code":3}')
+    async with running(body, short, refused) as far, connected() as client:
+        to = account(far.url, Profile.HTTP)
+        assert await client.carriers(to, [PHONE, other]) == {
+            PHONE: Carrier("A", "B"),
+            other: Carrier("C", "D"),
+        }
+        assert await client.carriers(to, [PHONE, other]) == {}
+        with pytest.raises(errors.SmscRejected) as raised:
+            await client.carriers(to, [PHONE, other])
+        assert raised.value.error_code == 3

@@ -5,16 +5,15 @@ update of the application, and its `add` is no upsert.
 """
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from smsbridge.bitrix24 import answers, batch, client, errors, forms, limiter
-from smsbridge.bitrix24.messageservice import Caption, Registered
+from smsbridge.bitrix24 import answers, batch, errors, forms
+from smsbridge.bitrix24.messageservice import Caption
 from smsbridge.core import errors as core_errors
 
 ANSWER_METHOD = "bizproc.event.send"
-_ALREADY_INSTALLED = "error_activity_already_installed"
 _NOT_FOUND = "error_activity_not_found"
 MAX_CODE = 128
 _CODE = re.compile(rf"[A-Za-z0-9.\-_]{{1,{MAX_CODE}}}\Z")
@@ -109,47 +108,6 @@ def is_missing(error: core_errors.SmsbridgeError | None) -> bool:
     return isinstance(error, errors.PortalRefused) and error.rest_code.lower() == _NOT_FOUND
 
 
-async def register(
-    api: client.PortalApi, kind: StepKind, step: StepSpec, *, listed: Collection[str] | None = None
-) -> Registered:
-    """Leaves exactly one of this code with these settings. `listed`: the codes the portal has named just now.
-
-    Raises InputError for what the portal would refuse, else a PortalError: also where the code is one of the
-    other kind.
-    """
-    adding, updating = add_command(kind, step), update_command(kind, step)
-    if listed is None:
-        answer = await api.call(list_command(kind).method, priority=limiter.Priority.TOKENS)
-        listed = read_codes(answer.result)
-    if step.code.lower() not in {code.lower() for code in listed}:
-        try:
-            await _run(api, adding)
-        except errors.PortalRefused as refusal:
-            if refusal.rest_code.lower() != _ALREADY_INSTALLED:
-                raise
-        else:
-            return Registered.ADDED
-    try:
-        await _run(api, updating)
-    except errors.PortalRefused as refusal:
-        if not is_missing(refusal):
-            raise
-        await _run(api, adding)  # gone since it was listed
-        return Registered.ADDED
-    return Registered.UPDATED
-
-
-async def unregister(api: client.PortalApi, kind: StepKind, *, code: str) -> bool:
-    """False where there was none."""
-    try:
-        await _run(api, delete_command(kind, code))
-    except errors.PortalRefused as refusal:
-        if not is_missing(refusal):
-            raise
-        return False
-    return True
-
-
 def answer_command(event_token: str, values: Mapping[str, str], *, log: str = "") -> batch.Command:
     """Ends the wait of a step. Names that are not registered as returned are dropped there without a word,
     and so is an answer to a step that does not wait any more.
@@ -169,10 +127,6 @@ def is_over(error: core_errors.SmsbridgeError | None) -> bool:
     if not isinstance(error, errors.AccessDenied) or isinstance(error, errors.InsufficientScope):
         return False
     return error.rest_code.lower() == "access_denied"
-
-
-async def _run(api: client.PortalApi, command: batch.Command) -> None:
-    await api.call(command.method, command.params, priority=limiter.Priority.TOKENS)
 
 
 def _params(step: StepSpec) -> dict[str, forms.Param]:

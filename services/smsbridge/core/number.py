@@ -35,3 +35,11 @@ class Facts:
     bought: bool = False  # this call paid for it
     cost: Decimal | None = None  # roubles; None where nobody knows
     cost_estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Carrier:
+    """Who carries a number, as told without asking the HLR; empty where nobody knows."""
+
+    name: str = ""
+    region: str = ""

@@ -8,10 +8,17 @@ smsbridge_hlr_spent_roubles_total{namespace,provider,estimated}
 smsbridge_hlr_budget_left_roubles{namespace,provider}
 smsbridge_hlr_questions_total{result}            status.php asked for results
 smsbridge_hlr_results_total{result}              results that came by callback
+smsbridge_hlr_errands_total{namespace,provider,kind,end}           `end`: a word of `ends`
+smsbridge_hlr_errands_waiting{namespace,provider,kind}
+smsbridge_hlr_errands_oldest_seconds{namespace,provider,kind}
+smsbridge_hlr_carrier_requests_total{namespace,provider,result}    info.php asked for operators
 smsbridge_hlr_loop_errors_total{loop}
 """
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from smsbridge.core.errand import ErrandKind
+from smsbridge.core.provider import Provider
 
 _PROVIDER = ("namespace", "provider")
 
@@ -72,3 +79,30 @@ class HlrMetrics:
             ("loop",),
             registry=registry,
         )
+        self.errands = Counter(
+            "smsbridge_hlr_errands",
+            "Errands that ended, by how.",
+            (*_PROVIDER, "kind", "end"),
+            registry=registry,
+        )
+        self.errands_waiting = Gauge(
+            "smsbridge_hlr_errands_waiting",
+            "Errands that wait or are being done.",
+            (*_PROVIDER, "kind"),
+            registry=registry,
+        )
+        self.errands_oldest = Gauge(
+            "smsbridge_hlr_errands_oldest_seconds",
+            "How long the oldest errand waits.",
+            (*_PROVIDER, "kind"),
+            registry=registry,
+        )
+        self.carrier_requests = Counter(
+            "smsbridge_hlr_carrier_requests",
+            "Requests to info.php for operators and regions.",
+            (*_PROVIDER, "result"),
+            registry=registry,
+        )
+
+    def errand(self, provider: Provider, kind: ErrandKind, end: str, count: int = 1) -> None:
+        self.errands.labels(provider.namespace, provider.name, kind.value, end).inc(count)

@@ -10,6 +10,7 @@ from smsbridge.api.v1 import hlr_pb2_grpc
 from smsbridge.bitrix24 import transport
 from smsbridge.core import errors
 from smsbridge.core.provider import Profile
+from smsbridge.hlr import errand_parts
 from smsbridge.hlr.buying import Buying
 from smsbridge.hlr.entities import Crms
 from smsbridge.hlr.lookups import LookupService
@@ -28,6 +29,7 @@ from smsbridge.store.alive import Alive
 from smsbridge.store.care import Care
 from smsbridge.store.connection import Store
 from smsbridge.store.egress import Egress, EgressSettings
+from smsbridge.store.errands import Lane
 from smsbridge.store.installations import Installations
 from smsbridge.store.installations_view import InstallationsView
 from smsbridge.store.keyring import Keyring
@@ -61,7 +63,8 @@ class Role:
         self._server = rpc.RpcServer(listen=settings.listen, registry=metrics)
         self._http = transport.Transport()
         self._view = InstallationsView(installations, keyring)
-        self._crms = Crms(Portals(self._http, portal_limits, installations), self._view, registry)
+        apis = Portals(self._http, portal_limits, installations)
+        self._crms = Crms(apis, self._view, registry)
         counted = HlrMetrics(metrics)
         lookups = Lookups(store, keyring)
         accounts = Accounts(store, limits)
@@ -95,16 +98,38 @@ class Role:
             client=client,
             metrics=counted,
         )
+        preferences = Preferences(store, keyring, kept_days=settings.preference_days)
+        parts = errand_parts.make(
+            settings,
+            store=store,
+            keyring=keyring,
+            registry=registry,
+            installations=installations,
+            view=self._view,
+            apis=apis,
+            crms=self._crms,
+            lookups=self._lookups,
+            preferences=preferences,
+            accounts=accounts,
+            care=care,
+            client=client,
+            metrics=counted,
+            woken=self._wake,
+        )
+        self._work = parts.work
+        self.channels, self.updates = parts.channels, parts.updates
         service = HlrService(
-            preferences=Preferences(store, keyring, kept_days=settings.preference_days),
+            preferences=preferences,
             providers=registry,
+            desk=parts.desk,
             metrics=counted,
             max_numbers=settings.max_numbers,
         )
-        servicer = HlrServicer(service, lookups=self._lookups, results=self._results)
+        servicer = HlrServicer(service, lookups=self._lookups, results=self._results, desk=parts.desk)
         hlr_pb2_grpc.add_HlrServiceServicer_to_server(servicer, self._server.server)
         self._loops = tasks.Loops(quiet=(errors.Away,), errors=counted.loop_errors)
         self._of_account: dict[str, tasks.Loop] = {}
+        self._of_errands: dict[tuple[str, Lane], tasks.Loop] = {}
 
     @property
     def address(self) -> str:
@@ -115,6 +140,7 @@ class Role:
         await self._view.start()
         await self._server.start([SERVICE_NAME])
         self._loops.start("measure", self._lookups.measure, pause_seconds=self._settings.measure_seconds)
+        self._loops.start("measure_errands", self._work.measure, pause_seconds=self._settings.measure_seconds)
         self._registry.on_change(self._follow)
         self._follow()
 
@@ -147,3 +173,21 @@ class Role:
             )
         for key in set(self._of_account) - accounts:
             self._of_account.pop(key).finish()
+        self._follow_errands()
+
+    def _follow_errands(self) -> None:
+        """Each provider has a loop for its workflows' steps, and one for the rest; a removed one until it is
+        forgotten, since what waits must be answered.
+        """
+        wanted = {(one.uid, lane) for one in self._registry.all() for lane in Lane}
+        for key in wanted - set(self._of_errands):
+            self._of_errands[key] = self._loops.start(
+                "errands", partial(self._work.step, *key), pause_seconds=self._settings.errand_idle_seconds
+            )
+        for key in set(self._of_errands) - wanted:
+            self._of_errands.pop(key).finish()
+
+    def _wake(self, uid: str, lane: Lane) -> None:
+        loop = self._of_errands.get((uid, lane))
+        if loop is not None:
+            loop.wake()

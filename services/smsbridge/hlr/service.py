@@ -5,6 +5,7 @@ Knows neither gRPC nor the store's keys. Whether a provider wants to learn is it
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from smsbridge.core import errors, msisdn
@@ -18,6 +19,14 @@ class Providers(Protocol):
     def get(self, uid: str) -> Provider | None: ...
 
 
+class Desk(Protocol):
+    """Where what was learned is kept for the CRM."""
+
+    def sealed_lesson(self, provider_uid: str, learned: Learned) -> str: ...
+
+    def lessons_kept(self, provider_uid: str) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class LearnedFor:
     """What was learned, and for which provider."""
@@ -28,9 +37,16 @@ class LearnedFor:
 
 class HlrService:
     def __init__(
-        self, *, preferences: Preferences, providers: Providers, metrics: HlrMetrics, max_numbers: int
+        self,
+        *,
+        preferences: Preferences,
+        providers: Providers,
+        desk: Desk,
+        metrics: HlrMetrics,
+        max_numbers: int,
     ) -> None:
         self._preferences = preferences
+        self._desk = desk
         self._providers = providers
         self._metrics = metrics
         self._max_numbers = max_numbers
@@ -57,9 +73,12 @@ class HlrService:
                 continue
             for channel in Channel:
                 learned = [one for one in of_provider if one.channel is channel]
-                taken = await self._preferences.learn(provider_uid, learned)
+                errand = partial(self._desk.sealed_lesson, provider_uid)
+                taken = await self._preferences.learn(provider_uid, learned, errand=errand)
                 self._count(learned[:taken], "learned")
                 self._count(learned[taken:], "older")
+                if taken:
+                    self._desk.lessons_kept(provider_uid)
 
     def _learns(self, provider_uid: str) -> bool:
         provider = self._providers.get(provider_uid)

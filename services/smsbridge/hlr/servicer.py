@@ -1,15 +1,18 @@
 """The gRPC edge of the hlr role: protobuf on one side, core on the other, nothing decided in between."""
 
+from collections.abc import Iterable
 from typing import Any, TypeAlias
 
-import grpc
 import grpc.aio
 
 from smsbridge.api.v1 import hlr_pb2, hlr_pb2_grpc
+from smsbridge.core import errors
+from smsbridge.core.errand import Errand, ErrandResult
+from smsbridge.hlr.errands import Answer, ErrandDesk
 from smsbridge.hlr.lookups import Budget, LookupService
 from smsbridge.hlr.results import Heard, Results
 from smsbridge.hlr.service import HlrService, LearnedFor
-from smsbridge.rpc import enums, facts
+from smsbridge.rpc import enums, errand, facts
 from smsbridge.rpc import errors as rpc_errors
 from smsbridge.store.preferences import Learned
 
@@ -19,7 +22,10 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"  # quoted: generic in 
 
 
 class HlrServicer(hlr_pb2_grpc.HlrServiceServicer):
-    def __init__(self, service: HlrService, *, lookups: LookupService, results: Results) -> None:
+    def __init__(
+        self, service: HlrService, *, lookups: LookupService, results: Results, desk: ErrandDesk
+    ) -> None:
+        self._desk = desk
         self._service = service
         self._lookups = lookups
         self._results = results
@@ -71,7 +77,21 @@ class HlrServicer(hlr_pb2_grpc.HlrServiceServicer):
     async def EnrichEntity(
         self, request: hlr_pb2.EnrichEntityRequest, context: Context
     ) -> hlr_pb2.EnrichEntityResponse:
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this role takes no errands yet")
+        async with rpc_errors.answering(context):
+            answers = await self._enrich(request.errands)
+        return hlr_pb2.EnrichEntityResponse(
+            answers=[
+                hlr_pb2.ErrandAnswer(result=enums.ERRAND_RESULT.to_proto(answer.result), reason=answer.reason)
+                for answer in answers
+            ]
+        )
+
+    async def _enrich(self, given: Iterable[hlr_pb2.Errand]) -> list[Answer]:
+        """One that cannot be read is refused, and holds up no other."""
+        read = [_errand(item) for item in given]
+        taken = iter(await self._desk.take([errand for errand in read if errand is not None]))
+        unreadable = Answer(ErrandResult.REFUSED, "kind")
+        return [unreadable if errand is None else next(taken) for errand in read]
 
 
 def _learned(item: hlr_pb2.LearnedChannel) -> LearnedFor:
@@ -80,6 +100,13 @@ def _learned(item: hlr_pb2.LearnedChannel) -> LearnedFor:
         provider_uid=item.provider_uid,
         learned=Learned(msisdn=item.msisdn, channel=channel, at_ms=item.learned_at_ms),
     )
+
+
+def _errand(item: hlr_pb2.Errand) -> Errand | None:
+    try:
+        return errand.from_proto(item)
+    except errors.InputError:
+        return None
 
 
 def _heard(item: hlr_pb2.HlrResult) -> Heard:

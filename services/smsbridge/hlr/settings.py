@@ -93,4 +93,71 @@ class HlrSettings(BaseModel):
         default=1.0, gt=0, description="How often results that are due are looked for (s)."
     )
     measure_seconds: float = Field(default=15.0, gt=0, description="How often budgets are measured (s).")
+    telephony_sources: list[str] = Field(
+        default=["CALL"],
+        description="Values of SOURCE_ID that mark a lead from a call, for `crm.enrichLeads: calls`; a line "
+        "with a source of its own in the CRM is to be added.",
+    )
+    step_answer_seconds: float = Field(
+        default=600.0,
+        gt=0,
+        description="A workflow's step whose result has not come by then is answered without (s).",
+    )
+    errand_lease_seconds: float = Field(
+        default=240.0, gt=0, description="How long taken errands are one replica's (s)."
+    )
+    errand_wait_seconds: float = Field(
+        default=10.0,
+        ge=0,
+        description="How long new leads wait for results before others have their turn (s).",
+    )
+    step_wait_seconds: float = Field(
+        default=2.0, ge=0, description="The same of workflows' steps, which wait for nothing else (s)."
+    )
+    errand_pause_seconds: float = Field(
+        default=1.0,
+        gt=0,
+        description="When results of errands are looked for again; a little later each time (s).",
+    )
+    errand_retry_seconds: float = Field(
+        default=5.0, gt=0, description="First pause of an errand that could not be done; doubles (s)."
+    )
+    errand_retry_most_seconds: float = Field(default=300.0, gt=0, description="The longest such pause (s).")
+    errand_idle_seconds: float = Field(
+        default=5.0,
+        gt=0,
+        description="How often errands are looked for that another replica took and left (s).",
+    )
+    held_check_seconds: float = Field(
+        default=5.0,
+        gt=0,
+        description="How often an errand with a foreign application token is compared again (s).",
+    )
+    changed_linger_seconds: float = Field(
+        default=2.0,
+        ge=0,
+        description="A changed contact is read so long after its event: several changes are one look (s).",
+    )
+    own_update_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        description="The event of an update that we made ourselves is expected for so long (s).",
+    )
+    hand_rest_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        description="Nothing is concluded from a contact's channel so soon after we wrote it: what was read "
+        "may be older (s).",
+    )
+    carrier_kept_seconds: float = Field(
+        default=604_800.0,
+        gt=0,
+        description="How long an operator that info.php told is believed (s).",
+    )
+    carrier_requests_per_minute: int = Field(
+        default=80,
+        ge=11,
+        le=95,
+        description="Requests of an account to info.php in a minute; SMSC allows 100.",
+    )
     stop_grace_seconds: float = Field(default=5.0, gt=0, description="Time to answer what is in hand (s).")

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from smsbridge.core.number import Carrier
 from smsbridge.core.provider import Profile
 from smsbridge.smsc import answers, errors, reading, transport, values, wire
 from smsbridge.smsc.account import Account
@@ -128,6 +129,15 @@ class SmscClient:
         """The price of one look-up, in roubles; none is made. Profile http only. Raises as `status` does."""
         form = wire.encode_lookup_cost(account, phone=msisdn)
         return reading.read_cost(await self._ask(account, "send", form))
+
+    async def carriers(self, account: Account, msisdns: Sequence[str]) -> dict[str, Carrier]:
+        """Operator and region of each, without the HLR; who is not in the answer is left out.
+
+        Raises as `status` does. Code 3 means that one of the numbers is unknown, and has nothing to do with
+        money; 9 that more than 100 requests were made in a minute, or more than 3 equal ones.
+        """
+        text = await self._ask(account, "info", wire.encode_carriers(msisdns))
+        return reading.read_carriers(text, msisdns)
 
     def _hosts(self, account: Account) -> tuple[str, ...]:
         base_url = account.base_url.rstrip("/")

@@ -12,6 +12,7 @@ from typing import Any
 
 from smsbridge.core import msisdn
 from smsbridge.core.delivery import AttemptState
+from smsbridge.core.number import Carrier
 from smsbridge.core.provider import Profile
 from smsbridge.smsc import answers, codes, err_codes, errors, values
 
@@ -76,6 +77,25 @@ def read_lookup(text: str) -> answers.LookupAnswer:
     if code is None:
         return answers.Unknown(unreadable(text))
     return answers.LookedUp(code, carrier=told(items[0], "operator"), region=told(items[0], "region"))
+
+
+def read_carriers(text: str, numbers: Sequence[str]) -> dict[str, Carrier]:
+    """What info.php said of `numbers`; by the phone that an entry names, else by its place where there are as
+    many entries as numbers. Raises as `read_statuses` does.
+    """
+    body = _answer_of(text)
+    items = values.records([body] if isinstance(body, dict) and "operator" in body else body)
+    found: dict[str, Carrier] = {}
+    by_digits = {msisdn.digits_only(number): number for number in numbers}
+    for place, item in enumerate(items):
+        digits = msisdn.digits_only(values.text_of(item.get("phone")))
+        alone = numbers[place] if not digits and len(items) == len(numbers) else None
+        number = by_digits.get(digits) or alone
+        if number is None and (like := _corrected(digits, [n for n in numbers if n not in found], [digits])):
+            number = like
+        if number is not None:
+            found[number] = Carrier(told(item, "operator"), told(item, "region"))
+    return found
 
 
 def told(fields: Mapping[str, Any], name: str) -> str:

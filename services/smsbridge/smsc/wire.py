@@ -20,6 +20,7 @@ __all__ = [
     "chooses_channel",
     "encode",
     "encode_balance",
+    "encode_carriers",
     "encode_cost",
     "encode_lookup",
     "encode_lookup_cost",
@@ -65,6 +66,13 @@ def encode_status(pairs: Sequence[tuple[str, str]], *, details: bool = False) ->
 
 def encode_balance() -> bytes:
     return _form([("fmt", "3"), ("cur", "1"), ("charset", "utf-8")])
+
+
+def encode_carriers(phones: Sequence[str]) -> bytes:
+    """The question for operators and regions; a trailing comma forces the list form for a single one."""
+    tail = "," if len(phones) == 1 else ""
+    asked = ",".join(phones) + tail
+    return _form([("get_operator", "1"), ("phone", asked), ("fmt", "3"), ("charset", "utf-8")])
 
 
 def encode_cost(account: Account, *, phone: str, text: str) -> bytes:

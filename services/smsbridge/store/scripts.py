@@ -2,8 +2,8 @@
 
 A script is its own file behind shared ones: `prelude_common.lua` always, `prelude_rollup.lua` and
 `prelude.lua` for the provider tag, and what a group of scripts shares besides (`prelude_batch.lua`,
-`prelude_delivery.lua`, `prelude_numbers.lua`); its first line says which. The times that scripts need are
-written in front as constants, so that every process of a deployment runs the same text.
+`prelude_delivery.lua`, `prelude_errands.lua`, `prelude_numbers.lua`); its first line says which. The times
+that scripts need are written in front as constants, so that every process of a deployment runs the same text.
 """
 
 import hashlib
@@ -95,8 +95,9 @@ def _preludes(body: str) -> tuple[str, ...]:
     for part in ("batch", "delivery"):
         if body.startswith(f"-- provider tag, {part}"):
             return *_MESSAGES, f"prelude_{part}"
-    if body.startswith("-- account tag, numbers"):
-        return "prelude_common", "prelude_numbers"
+    for start, part in (("account tag, numbers", "numbers"), ("provider tag, errands", "errands")):
+        if body.startswith(f"-- {start}"):
+            return "prelude_common", f"prelude_{part}"
     return _MESSAGES if body.startswith("-- provider tag") else ("prelude_common",)
 
 
