@@ -5,7 +5,19 @@ from collections.abc import Sequence
 
 import typer
 
-from smsbridge.commands import config, demo, journal, messages, numbers, providers, run, tryout, verify
+from smsbridge.commands import (
+    config,
+    demo,
+    journal,
+    messages,
+    numbers,
+    providers,
+    report,
+    run,
+    top,
+    tryout,
+    verify,
+)
 from smsbridge.core import errors
 from smsbridge.runtime import supervisor
 
@@ -27,6 +39,8 @@ app.command("cancel")(messages.cancel)
 app.command("send")(messages.send)
 app.command("hlr")(numbers.hlr)
 app.command("verify")(verify.verify)
+app.command("top")(top.top)
+app.command("report")(report.report)
 app.add_typer(providers.app, name="provider")
 app.add_typer(config.app, name="config")
 app.add_typer(journal.app, name="journal")

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from smsbridge.core.message import Channel, Origin
 from smsbridge.core.provider import Profile, Provider
-from smsbridge.sender import intake
+from smsbridge.sender import effects, intake
 from smsbridge.smsc import account as smsc_account
 from smsbridge.status import verdict
 from smsbridge.store import connection, delivery, outbox, receipts, tags
@@ -17,12 +17,17 @@ def now_ms() -> int:
 
 
 class Journey:
-    """One provider's messages. `own`: SMSC gives each number an id of its own."""
+    """One provider's messages. `own`: SMSC gives each number an id of its own. `cost`: what it says that one
+    costs; without it the provider's prices stand.
+    """
 
-    def __init__(self, store: connection.Store, provider: Provider, *, own: bool = False) -> None:
+    def __init__(
+        self, store: connection.Store, provider: Provider, *, own: bool = False, cost: str = ""
+    ) -> None:
         self.store = store
         self.provider = provider
         self.own = own
+        self.cost = cost
         self.account_key = smsc_account.of(provider.account).key
         self.box = outbox.Outbox(store)
         self.deliveries = delivery.Deliveries(store)
@@ -79,14 +84,16 @@ class Journey:
             channel=claim.group.channel,
         )
         assert "deadline_ms" in answer
+        prices = effects.priced(self.provider.prices, Channel(claim.group.channel))
         accepted = [
             {
                 "ref": m.ref,
                 "sid": self.smsc_id(m.ref, cid),
                 "own": self.own,
                 "cnt": 1,
-                "cost": "",
+                "cost": self.cost,
                 "est": False,
+                **prices,
             }
             for m in claim.members
         ]

@@ -50,6 +50,7 @@ SHORT: dict[str, Any] = {
     "not_found_first_seconds": 0.1,
     "not_found_total_seconds": 1.0,
     "watch_seconds": 0.02,
+    "placing_seconds": 0.05,
     "metrics_seconds": 0.05,
     "stop_grace_seconds": 2.0,
 }
@@ -72,6 +73,20 @@ class FakeSender(sender_pb2_grpc.SenderServiceServicer):
 class FakeHlr(hlr_pb2_grpc.HlrServiceServicer):
     def __init__(self) -> None:
         self.lessons: list[hlr_pb2.LearnedChannel] = []
+        self.known: dict[str, tuple[str, str]] = {}  # carrier and region by MSISDN
+        self.described: list[str] = []
+
+    async def Describe(self, request: Any, context: Any) -> hlr_pb2.DescribeResponse:
+        self.described += request.msisdns
+        return hlr_pb2.DescribeResponse(facts=[self._facts(number) for number in request.msisdns])
+
+    def _facts(self, number: str) -> hlr_pb2.NumberFacts:
+        if number not in self.known:
+            return hlr_pb2.NumberFacts(msisdn=number, state=hlr_pb2.LOOKUP_STATE_REFUSED, reason="not_known")
+        carrier, region = self.known[number]
+        return hlr_pb2.NumberFacts(
+            msisdn=number, state=hlr_pb2.LOOKUP_STATE_KNOWN, carrier=carrier, region=region
+        )
 
     async def LearnChannel(self, request: Any, context: Any) -> hlr_pb2.LearnChannelResponse:
         self.lessons += request.learned

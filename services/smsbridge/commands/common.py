@@ -57,6 +57,12 @@ def console() -> Console:
     return Console(highlight=False)
 
 
+def wide_console() -> Console:
+    """For tables of many columns: a pipe has no width, and need not fold them."""
+    made = console()
+    return made if made.is_terminal else Console(highlight=False, width=160)
+
+
 def fail(sentence: str) -> NoReturn:
     """Ends the command: what was asked about is bad, or cannot be done."""
     raise Failed(sentence)
@@ -74,12 +80,12 @@ def print_json(value: object) -> None:
     print(json.dumps(value, ensure_ascii=False, indent=2, default=str))
 
 
-def address_of(role: str, *, data: Path | None, address: str) -> str:
+def address_of(role: str, *, data: Path | None, address: str, option: str = "--address") -> str:
     """HOST:PORT of a role's gRPC server, from the one option or the other."""
     if address:
         return address
     if data is None:
-        raise typer.BadParameter("give --data DIR of a `smsbridge run all`, or --address HOST:PORT")
+        raise typer.BadParameter(f"give --data DIR of a `smsbridge run all`, or {option} HOST:PORT")
     run_file = rundir.read(data)
     if run_file is None or role not in run_file.processes:
         raise errors.ConfigError(f"no stack was started in {data}; give the --data of a `smsbridge run all`")

@@ -1,6 +1,7 @@
 """`smsbridge message`, `cancel` and `send`: one message, by hand."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -10,18 +11,27 @@ from rich.table import Table
 from ulid import ULID
 
 from smsbridge.api.v1 import sender_pb2, status_pb2
-from smsbridge.commands import common
+from smsbridge.commands import common, found
 from smsbridge.core import errors, message
 from smsbridge.core.message import Route
 from smsbridge.rpc import clients, enums
+from smsbridge.rpc import errors as rpc_errors
 from smsbridge.rpc import message as rpc_message
 from smsbridge.runtime import rpc
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="The message's id, as the portal or `send` named it.")]
 
 
+Wanted = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID|PHONE", help="The message's id, as the portal or `send` named it, or a number."
+    ),
+]
+
+
 def show(
-    message_id: Id,
+    wanted: Wanted,
     data: common.Data = None,
     address: common.Address = "",
     provider: common.ProviderName = "",
@@ -30,20 +40,48 @@ def show(
         bool, typer.Option("--watch", help="Show it again at each change, until it is final.")
     ] = False,
 ) -> None:
-    """Where a message is, why, and what happens next. `--address` is the status role's."""
+    """Where a message is, why, and what happens next; of a number its newest messages.
+
+    `--address` is the status role's.
+    """
     status_address = common.address_of("status", data=data, address=address)
-    asyncio.run(_show(message_id, status_address, provider=provider, output=output, watch=watch))
+    asyncio.run(_show(wanted, status_address, provider=provider, output=output, watch=watch))
 
 
-async def _show(message_id: str, address: str, *, provider: str, output: common.Output, watch: bool) -> None:
+async def _show(wanted: str, address: str, *, provider: str, output: common.Output, watch: bool) -> None:
     async with rpc.channel(address) as channel:
         client = clients.StatusClient(channel)
         uid = await _uid_by_ledger(client, provider) if provider else ""
+        message_id = wanted
+        if phone := found.phone_of(wanted):
+            messages = await _of_phone(client, wanted, phone, uid)
+            if len(messages) != 1:
+                found.print_list(messages, output)
+                return
+            message_id, uid = messages[0].message_id, messages[0].provider_uid
         if not watch:
             _print_record(await client.get_message(message_id, provider_uid=uid), output)
             return
         async for record in client.watch_message(message_id, provider_uid=uid):
             _print_record(record, output)
+
+
+async def _of_phone(
+    client: clients.StatusClient, wanted: str, phone: str, uid: str
+) -> Sequence[status_pb2.MessageSummary]:
+    """The messages of a number. Digits alone may be an id as well, and that goes first."""
+    if wanted.isdecimal():
+        try:
+            record = await client.get_message(wanted, provider_uid=uid)
+        except rpc_errors.NotFound:
+            pass
+        else:
+            named = status_pb2.MessageSummary(message_id=wanted, provider_uid=record.provider_uid)
+            return [named]
+    messages = await client.find_messages(phone, provider_uid=uid)
+    if not messages:
+        raise errors.Refused("nobody knows a message to this number; it may be older than 15 days")
+    return messages
 
 
 def cancel(
@@ -144,10 +182,13 @@ def _print_record(record: status_pb2.MessageRecord, output: common.Output) -> No
     if output is common.Output.JSON:
         common.print_json(json_format.MessageToDict(record, preserving_proto_field_name=True))
         return
-    console = common.console()
+    console = common.wide_console()
     state = enums.MESSAGE_STATE.to_core(record.state)
+    word = state.value if state else "unknown"
+    # An older status role says less.
+    console.print(record.headline or f"{word}{_because(record)}", style="bold")
     console.print(f"{record.message_id}  to {record.recipient}  by {record.namespace}/{record.provider_name}")
-    console.print(f"{state.value if state else 'unknown'}{_because(record)}", style="bold")
+    console.print(f"state: {word}{_cost(record)}")
     if record.next_step:
         console.print(record.next_step)
     if told := _told(record):
@@ -161,6 +202,16 @@ def _print_record(record: status_pb2.MessageRecord, output: common.Output) -> No
 def _because(record: status_pb2.MessageRecord) -> str:
     why = record.reason_sentence or record.reason
     return f": {why}" if why else ""
+
+
+def _cost(record: status_pb2.MessageRecord) -> str:
+    if not record.cost:
+        return ""
+    part = record.cost_estimated
+    estimated = (
+        "" if part in ("", "0.00") else " (estimated)" if part == record.cost else f" ({part} estimated)"
+    )
+    return f", cost: {record.cost} roubles{estimated}"
 
 
 def _told(record: status_pb2.MessageRecord) -> str:
@@ -189,11 +240,14 @@ def _attempts(record: status_pb2.MessageRecord) -> Table:
 
 
 def _events(record: status_pb2.MessageRecord) -> Table:
-    table = common.table("Time (UTC)", "What", "Detail")
+    table = common.table("Time (UTC)", "Event", "What happened")
+    table.box = None  # sentences need the room
+    table.columns[0].no_wrap = True
     for event in record.events:
         at = datetime.fromtimestamp(event.at_ms / 1000, UTC)
         detail = ", ".join(f"{name}={value}" for name, value in sorted(event.detail.items()))
-        table.add_row(f"{at:%Y-%m-%d %H:%M:%S}.{event.at_ms % 1000:03d}", event.what, detail)
+        told = event.sentence or detail
+        table.add_row(f"{at:%Y-%m-%d %H:%M:%S}.{event.at_ms % 1000:03d}", event.what, told)
     return table
 
 

@@ -42,6 +42,7 @@ class Deadlines:
     preferences_seconds: float = 0.2
     watch_seconds: float = 600.0
     upload_seconds: float = 120.0
+    report_seconds: float = 30.0  # of a year, and of many providers
 
 
 class Method(Protocol[Request_contra, Response_co]):
@@ -124,6 +125,20 @@ class StatusClient:
         timeout = self._deadlines.read_seconds
         response = await _repeated(lambda: _once("status", self._stub.GetMessage, request, timeout=timeout))
         return response.message
+
+    async def find_messages(
+        self, phone: str, *, provider_uid: str = ""
+    ) -> Sequence[status_pb2.MessageSummary]:
+        """Newest first. Unimplemented by a status role of an older version."""
+        request = status_pb2.FindMessagesRequest(phone=phone, provider_uid=provider_uid)
+        timeout = self._deadlines.read_seconds
+        response = await _repeated(lambda: _once("status", self._stub.FindMessages, request, timeout=timeout))
+        return response.messages
+
+    async def report(self, request: status_pb2.ReportRequest) -> status_pb2.ReportResponse:
+        """Unimplemented by a status role of an older version."""
+        timeout = self._deadlines.report_seconds
+        return await _repeated(lambda: _once("status", self._stub.Report, request, timeout=timeout))
 
     async def get_ledger(self, provider_uid: str = "") -> status_pb2.GetLedgerResponse:
         request = status_pb2.GetLedgerRequest(provider_uid=provider_uid)

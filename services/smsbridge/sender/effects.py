@@ -103,6 +103,7 @@ def _acceptance(
         "cnt": parts,
         "cost": str(cost) if cost is not None else "",
         "est": estimated and cost is not None,
+        "sp": _price(context.prices.sms),
     }
 
 
@@ -114,6 +115,15 @@ def costs(effect: Effect) -> dict[str, Decimal]:
             estimated = "yes" if member["est"] else "no"
             found[estimated] = found.get(estimated, Decimal(0)) + Decimal(member["cost"])
     return found
+
+
+def priced(prices: Prices, channel: Channel) -> dict[str, str]:
+    """What the settings know of an attempt's price, where nobody told what it cost."""
+    return {"sp": _price(prices.sms), "up": _price(estimate(prices, channel, 1))}
+
+
+def _price(price: Decimal | None) -> str:
+    return "" if price is None else str(price)
 
 
 def estimate(prices: Prices, channel: Channel, parts: int) -> Decimal | None:

@@ -12,7 +12,7 @@ import structlog
 from ulid import ULID
 
 from smsbridge.core import errors
-from smsbridge.core.message import Lane, Reason
+from smsbridge.core.message import Channel, Lane, Reason
 from smsbridge.core.provider import Profile, Provider
 from smsbridge.sender import effects
 from smsbridge.sender.care import AccountCare
@@ -99,9 +99,10 @@ class Reconciler:
         adopted: list[dict[str, Any]],
         refused: list[dict[str, Any]],
     ) -> None:
+        prices = effects.priced(provider.prices, Channel(batch.channel))
         verdict = {
             "kind": "found",
-            "members": adopted,
+            "members": [member | prices for member in adopted],
             "refused": refused,
             "ids": effects.new_ids(),
             "ask_in_ms": int(self._settings.second_ask_seconds * 1000),

@@ -15,8 +15,10 @@ from smsbridge.status.applier import Applier
 from smsbridge.status.care import AccountCare
 from smsbridge.status.cascade import Cascade
 from smsbridge.status.metrics import StatusMetrics
+from smsbridge.status.placing import Placing
 from smsbridge.status.poller import Poller
 from smsbridge.status.portal_figures import PortalFigures
+from smsbridge.status.report import Reports
 from smsbridge.status.service import StatusService
 from smsbridge.status.servicer import SERVICE_NAME, StatusServicer
 from smsbridge.status.settings import StatusSettings
@@ -33,6 +35,7 @@ from smsbridge.store.portal_limiter import PortalLimiter, PortalLimits
 from smsbridge.store.portal_outbox import PortalOutbox
 from smsbridge.store.receipts import Receipts
 from smsbridge.store.registry import RegistryView
+from smsbridge.store.rollups import Rollups
 
 
 class Role:
@@ -62,6 +65,7 @@ class Role:
         self._receipts = Receipts(store, settings.receipts)
         self._deliveries = Deliveries(store, grace_seconds=settings.grace_seconds)
         self._accounts = Accounts(store, limits)
+        self._rollups = Rollups(store)
         self._view = InstallationsView(installations, keyring)
         # What was taken to be written must leave soon, or its flight might outlast its rest.
         hurried = portal_limits.model_copy(update={"patience_seconds": settings.portal_turn_seconds})
@@ -78,6 +82,7 @@ class Role:
             deliveries=self._deliveries,
             providers=registry,
             accounts=self._accounts,
+            reports=Reports(self._rollups),
             metrics=self._metrics,
             kept=self._kept,
             watch_seconds=settings.watch_seconds,
@@ -104,6 +109,7 @@ class Role:
         self._loops.start("poll", self._poller().step, pause_seconds=settings.poll_seconds)
         self._writer = self._make_writer()
         self._loops.start("portal", self._writer.step, pause_seconds=settings.portal_tick_seconds)
+        self._loops.start("placing", self._placing().step, pause_seconds=settings.placing_seconds)
         self._loops.start("metrics", self._measure, pause_seconds=settings.metrics_seconds)
 
     async def stop(self) -> None:
@@ -148,6 +154,14 @@ class Role:
             sender=clients.SenderClient(self._channels[0]),
             hlr=clients.HlrClient(self._channels[1]),
             metrics=self._metrics,
+        )
+
+    def _placing(self) -> Placing:
+        return Placing(
+            rollups=self._rollups,
+            providers=self._registry,
+            numbers=clients.HlrClient(self._channels[1]),
+            most=self._settings.placing_most,
         )
 
     def _poller(self) -> Poller:

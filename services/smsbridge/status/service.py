@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from smsbridge.core import errors, msisdn
 from smsbridge.core.delivery import MessageState
 from smsbridge.core.provider import Provider
 from smsbridge.rpc import errors as rpc_errors
@@ -15,8 +16,9 @@ from smsbridge.smsc import account as smsc_account
 from smsbridge.status import story
 from smsbridge.status.metrics import StatusMetrics
 from smsbridge.status.ports import Providers
+from smsbridge.status.report import By, Report, Reports
 from smsbridge.store.account import Accounts
-from smsbridge.store.delivery import Deliveries, LedgerView, MessageView
+from smsbridge.store.delivery import Deliveries, FoundView, LedgerView, MessageView
 from smsbridge.store.receipts import Receipt, Receipts, Recorded, Submission
 
 
@@ -28,6 +30,7 @@ class Found:
     message_id: str
     view: MessageView
     next_step: str
+    headline: str = ""
 
     @property
     def state(self) -> MessageState:
@@ -42,6 +45,7 @@ class StatusService:
         deliveries: Deliveries,
         providers: Providers,
         accounts: Accounts,
+        reports: Reports,
         metrics: StatusMetrics,
         kept: Callable[[], None],
         watch_seconds: float = 0.5,
@@ -52,6 +56,7 @@ class StatusService:
         self._deliveries = deliveries
         self._providers = providers
         self._accounts = accounts
+        self._reports = reports
         self._metrics = metrics
         self._kept = kept
         self._watch_seconds = watch_seconds
@@ -89,8 +94,29 @@ class StatusService:
             view = await self._deliveries.message(provider.uid, message_id)
             if view is not None:
                 state = await self._accounts.state(smsc_account.of(provider.account).key)
-                return Found(provider, message_id, view, story.next_step(view, provider, state))
+                next_step = story.next_step(view, provider, state)
+                return Found(provider, message_id, view, next_step, story.headline(view, provider, state))
         raise rpc_errors.NotFound("no provider knows a message of this id; it may be older than 15 days")
+
+    async def find(self, phone: str, provider_uid: str = "") -> list[tuple[Provider, FoundView]]:
+        """The newest messages to a number, newest first, at most twenty of a provider.
+
+        `phone` is a full international number. Raises InputError, NotFound for a uid that is not registered,
+        StoreAway.
+        """
+        number = msisdn.digits_only(phone)
+        if not msisdn.is_msisdn(number):
+            raise errors.InputError("must be a full international number", field="phone")
+        found = [
+            (provider, view)
+            for provider in self._candidates(provider_uid)
+            for view in await self._deliveries.find(provider.uid, number)
+        ]
+        return sorted(found, key=lambda pair: pair[1].accepted_at_ms, reverse=True)
+
+    async def report(self, *, by: By, since: str, until: str, provider_uid: str = "") -> Report:
+        """Removed providers count until they are erased. Raises InputError, NotFound, StoreAway."""
+        return await self._reports.report(self._candidates(provider_uid), by=by, since=since, until=until)
 
     async def watch(self, message_id: str, provider_uid: str = "") -> AsyncIterator[Found]:
         """At once, at each change, and for the last time when it is final. Raises as `message` does."""

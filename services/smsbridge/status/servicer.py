@@ -11,7 +11,7 @@ from smsbridge.core.message import Channel, Origin, ReportTo
 from smsbridge.core.provider import Profile, Provider
 from smsbridge.rpc import enums
 from smsbridge.rpc import errors as rpc_errors
-from smsbridge.status import story
+from smsbridge.status import answers, story, telling
 from smsbridge.status.service import Found, StatusService
 from smsbridge.store.delivery import LedgerView, MessageView
 from smsbridge.store.receipts import AttemptKey, Receipt, Submission
@@ -57,6 +57,23 @@ class StatusServicer(status_pb2_grpc.StatusServiceServicer):
             async for found in self._service.watch(request.message_id, request.provider_uid):
                 yield status_pb2.WatchMessageResponse(message=message_record(found))
 
+    async def FindMessages(
+        self, request: status_pb2.FindMessagesRequest, context: Context
+    ) -> status_pb2.FindMessagesResponse:
+        async with rpc_errors.answering(context):
+            found = await self._service.find(request.phone, request.provider_uid)
+        return status_pb2.FindMessagesResponse(messages=[answers.summary(*one) for one in found])
+
+    async def Report(self, request: status_pb2.ReportRequest, context: Context) -> status_pb2.ReportResponse:
+        async with rpc_errors.answering(context):
+            by = answers.report_by(request.by)
+            if by is None:
+                raise errors.InputError("says nothing that is known here", field="by")
+            report = await self._service.report(
+                by=by, since=request.since, until=request.until, provider_uid=request.provider_uid
+            )
+        return answers.report_response(report)
+
     async def GetLedger(
         self, request: status_pb2.GetLedgerRequest, context: Context
     ) -> status_pb2.GetLedgerResponse:
@@ -73,6 +90,7 @@ class StatusServicer(status_pb2_grpc.StatusServiceServicer):
 def message_record(found: Found) -> status_pb2.MessageRecord:
     provider, view = found.provider, found.view
     record = view.record
+    cost, estimated = story.costs(view)
     return status_pb2.MessageRecord(
         provider_uid=provider.uid,
         namespace=provider.namespace,
@@ -85,10 +103,13 @@ def message_record(found: Found) -> status_pb2.MessageRecord:
         recipient=msisdn.mask(record.get("to", "")),
         accepted_at_ms=_int(record.get("acc", "")),
         attempts=[_attempt(view, number) for number in range(1, view.attempts + 1)],
-        events=[_event(event) for event in view.events],
+        events=[_event(event, view) for event in view.events],
         portal_written=record.get("pd", ""),
         portal_wanted=view.portal_wanted,
         next_step=found.next_step,
+        headline=found.headline,
+        cost=answers.money(cost),
+        cost_estimated="" if cost is None else answers.money(estimated),
         report_to=enums.REPORT_TO.to_proto(ReportTo(record["rep"])),
         step_told_at_ms=_int(record.get("pa", "")),
     )
@@ -114,9 +135,10 @@ def _attempt(view: MessageView, number: int) -> status_pb2.Attempt:
     )
 
 
-def _event(event: Mapping[str, Any]) -> types_pb2.Event:
+def _event(event: Mapping[str, Any], view: MessageView) -> types_pb2.Event:
     detail = {name: _text(value) for name, value in event.items() if name not in ("at", "what")}
-    return types_pb2.Event(at_ms=int(event["at"]), what=event["what"], detail=detail)
+    sentence = telling.tell(event, view)
+    return types_pb2.Event(at_ms=int(event["at"]), what=event["what"], detail=detail, sentence=sentence)
 
 
 def _ledger(provider: Provider, view: LedgerView) -> status_pb2.Ledger:
@@ -132,6 +154,7 @@ def _ledger(provider: Provider, view: LedgerView) -> status_pb2.Ledger:
         final=dict(view.final),
         unaccounted=view.unaccounted,
         portal_outbox=view.portal_outbox,
+        portal_lag_ms=view.portal_lag_ms,
     )
 
 

@@ -75,6 +75,12 @@ class StatusSettings(BaseModel):
     watch_seconds: float = Field(
         default=0.5, gt=0, description="How often a watched message is looked at (s)."
     )
+    placing_seconds: float = Field(
+        default=10.0,
+        gt=0,
+        description="How often hlr is asked, without spending, whose the numbers of final messages are (s).",
+    )
+    placing_most: int = Field(default=500, ge=1, le=1000, description="Numbers of one such question.")
     metrics_seconds: float = Field(
         default=2.0,
         gt=0,

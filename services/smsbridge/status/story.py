@@ -1,10 +1,15 @@
-"""Sentences for people: why a message failed, what happens to it next and when. It decides nothing."""
+"""Sentences for people: where a message is, what happens to it next and when. It decides nothing.
+
+What has happened to it is told by `telling`.
+"""
 
 from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
 
 from smsbridge.core.delivery import MessageState
-from smsbridge.core.message import REASON_SENTENCES, STEP_REPORTS, Reason
+from smsbridge.core.message import STEP_REPORTS
 from smsbridge.core.provider import Provider
+from smsbridge.status import telling
 from smsbridge.store.account import AccountState
 from smsbridge.store.delivery import MessageView
 
@@ -19,14 +24,105 @@ _DROPPED = {
 _STEP_DROPPED = {"too_old": "it could not be told for 14 days"}
 
 
-def reason_sentence(reason: str) -> str:
-    """Empty for none; a reason that is not of our list stands for itself."""
-    if not reason:
-        return ""
+reason_sentence = telling.reason_sentence
+
+
+def headline(view: MessageView, provider: Provider, account: AccountState) -> str:
+    """The answer to "where is my message", in one sentence without its full stop."""
+    state = MessageState(view.record["st"])
+    if state is MessageState.DELIVERED:
+        return _arrived(view)
+    if state is MessageState.OUTCOME_UNKNOWN:
+        return "Nobody knows whether it arrived: SMSC took it, or may have, and no receipt came in time"
+    if state.final:
+        why = telling.reason_sentence(view.record.get("rs", "")) or "nobody said why"
+        return f"Not delivered{_when(view, 'fin', view.attempts)}: {why}"
+    if state is MessageState.HELD:
+        return "Not sent yet, held back: its application token was not the installation's"
+    if state is MessageState.QUEUED:
+        return f"Not sent yet: {_queued(view, provider, account)}"
+    if state is MessageState.SENDING:
+        if view.record.get("note"):
+            return f"Perhaps sent: {telling.why_sentence(view.record['note'])}"
+        return "Being handed to SMSC now"
+    return _with_smsc(view)
+
+
+def costs(view: MessageView) -> tuple[Decimal | None, Decimal]:
+    """Roubles of all attempts whose cost is known or estimated, and the part of it that is estimated."""
+    known: list[Decimal] = []
+    estimated: list[Decimal] = []
+    for number in range(1, view.attempts + 1):
+        cost = view.of_attempt(number, "cost")
+        if view.of_attempt(number, "at") and cost:
+            (estimated if view.of_attempt(number, "est") == "1" else known).append(_roubles(cost))
+    if not known and not estimated:
+        return None, Decimal(0)
+    return sum(known + estimated, Decimal(0)), sum(estimated, Decimal(0))
+
+
+def _roubles(text: str) -> Decimal:
+    """0 for what is no amount."""
     try:
-        return REASON_SENTENCES[Reason(reason)]
-    except ValueError:
-        return reason
+        value = Decimal(text)
+    except InvalidOperation:
+        return Decimal(0)
+    return value if value.is_finite() else Decimal(0)
+
+
+def arrived_by(view: MessageView) -> int:
+    """The number of the attempt that was delivered first; 0 where none was."""
+    delivered = (n for n in range(1, view.attempts + 1) if view.of_attempt(n, "st") == "delivered")
+    return next(delivered, 0)
+
+
+def _arrived(view: MessageView) -> str:
+    number = arrived_by(view)
+    channel = view.of_attempt(number, "by") or view.of_attempt(number, "ch")
+    by = f" by {telling.CHANNELS.get(channel, channel)}" if channel else ""
+    read = " and read" if view.of_attempt(number, "rd") == "1" else ""
+    at = view.of_attempt(number, "dl") or view.of_attempt(number, "fin")
+    took = ""
+    if at and view.record.get("acc"):
+        took = f", {_duration(_ms(at) - _ms(view.record['acc']))} after it was accepted"
+    return f"Delivered{read}{by}{_when_ms(at)}{took}"
+
+
+def _with_smsc(view: MessageView) -> str:
+    last = view.attempts
+    channel = view.of_attempt(last, "by") or view.of_attempt(last, "ch")
+    by = f" by {telling.CHANNELS.get(channel, channel)}" if channel else ""
+    if view.of_attempt(last, "st") in ("planned", "queued", "sending"):
+        return f"Not delivered yet; it goes on{by}"
+    if view.of_attempt(last, "dl"):
+        return f"Delivered{by}{_when_ms(view.of_attempt(last, 'dl'))}, not read yet"
+    if view.of_attempt(last, "st") == "forbidden":
+        return "With SMSC, which has forbidden it; a moderator may still release it"
+    return f"With SMSC{by}{_when(view, 'at', last, word=' since')}; not delivered yet"
+
+
+def _when(view: MessageView, name: str, number: int, *, word: str = "") -> str:
+    return _when_ms(view.of_attempt(number, name), word=word)
+
+
+def _when_ms(text: str, *, word: str = "") -> str:
+    return f"{word} {_time(_ms(text))}" if text else ""
+
+
+def _ms(text: str) -> int:
+    """The store writes some numbers with an exponent."""
+    return int(float(text))
+
+
+def _duration(ms: int) -> str:
+    seconds = max(0, round(ms / 1000))
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60} s"
+    if seconds < 86_400:
+        return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+    return f"{seconds // 86_400} d {seconds % 86_400 // 3600} h"
 
 
 def next_step(view: MessageView, provider: Provider, account: AccountState) -> str:

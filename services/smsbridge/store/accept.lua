@@ -13,8 +13,15 @@ local kept, duplicates = 0, 0
 local texts, groups = {}, {}
 local queued, expiry, dirty, at_once = {}, {}, {}, {}
 
+-- The messages of a letter begin their stories alike.
+local beginnings = {}
 local function event_of(m)
-  return cjson.encode({ at = at, what = 'accepted', origin = m.org, route = m.route, rule = m.rule, segments = m.seg })
+  local like = m.org .. '|' .. m.route .. '|' .. m.rule .. '|' .. m.seg
+  if not beginnings[like] then
+    beginnings[like] =
+      cjson.encode({ at = at, what = 'accepted', origin = m.org, route = m.route, rule = m.rule, segments = m.seg })
+  end
+  return beginnings[like]
 end
 
 local function keep(m, st)
@@ -23,6 +30,12 @@ local function keep(m, st)
     'exp', m.exp, 'seg', m.seg, 'na', 1, 'nx', m.nx, 'st', st, 'rs', '', 'pv', 1,
     'a1:ch', m.ch, 'a1:st', 'queued', 'a1:rk', 1, 'a1:gid', m.gid, 'a1:gi', m.gi, 'a1:in', at)
   redis.call('RPUSH', T .. 'h:' .. m.mid, event_of(m))
+  if m.to ~= '' then
+    local key = T .. 'to:' .. m.to
+    local length = redis.call('LPUSH', key, m.mid)
+    if length > 1 then redis.call('PERSIST', key) end  -- it expires when its last message has been final for long
+    if length > PHONE_MESSAGES_KEPT then redis.call('LTRIM', key, 0, PHONE_MESSAGES_KEPT - 1) end
+  end
   texts[m.th] = texts[m.th] or { text = m.text, count = 0 }
   texts[m.th].count = texts[m.th].count + 1
   kept = kept + 1

@@ -129,6 +129,25 @@ class MessageView:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundView:
+    """A message as far as a list needs it: some fields of its record."""
+
+    message_id: str
+    record: Mapping[str, str] = field(repr=False)
+
+    @property
+    def accepted_at_ms(self) -> int:
+        return int(float(self.record["acc"]))
+
+    @property
+    def attempts(self) -> int:
+        return int(self.record.get("na", "0"))
+
+    def of_attempt(self, number: int, name: str) -> str:
+        return self.record.get(f"a{number}:{name}", "")
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerView:
     accepted: int
     held: int
@@ -218,6 +237,12 @@ class Deliveries:
             return None
         times = {name: int(at) for name, at in (found["times"] or {}).items()}
         return MessageView(found["m"], found["h"] or [], found["want"], times, int(found["now"]))
+
+    async def find(self, uid: str, msisdn: str) -> list[FoundView]:
+        """The newest messages to a number, newest first."""
+        rows = await self._run("delivery_find", uid, msisdn)
+        found = [FoundView(row["mid"], row["m"]) for row in rows]
+        return sorted(found, key=lambda one: (one.accepted_at_ms, one.message_id), reverse=True)
 
     async def ledger(self, uid: str) -> LedgerView:
         found = await self._run("delivery_ledger", uid)

@@ -15,6 +15,13 @@ local function tell(x, what, state)
   event(x.mid, what, { attempt = x.k, code = x.code, err = x.err, from = x.from, state = state, reason = x.reason })
 end
 
+-- Instead of the Viber message the SMS is charged; where no price is reported, the settings' one stands for it.
+local function price_as_sms(key, p)
+  local v = redis.call('HMGET', key, p .. 'est', 'sp', 'seg')
+  if v[1] ~= '1' or (v[2] or '') == '' then return end
+  redis.call('HSET', key, p .. 'cost', money_text(money_units(v[2]) * math.max(1, num(v[3]))))
+end
+
 -- Profile guide's 22: SMSC's own SMS is on its way. No state of ours, but a fact, and more time.
 local function fell_back(x, v, p)
   local key = T .. 'm:' .. x.mid
@@ -22,6 +29,7 @@ local function fell_back(x, v, p)
   local at = now()
   redis.call('HSET', key, p .. 'fb', at)
   if not v.by then redis.call('HSET', key, p .. 'by', 'sms') end
+  if v.by ~= 'viber' then price_as_sms(key, p) end
   if x.learn and v.by ~= 'viber' then learn(v.to, 'sms') end
   if v.rank < FINAL_RANK then
     local close = math.min(at + 86400000 + CLOSE_EXTRA_MS, v.at + CLOSE_MOST_MS)
@@ -66,7 +74,7 @@ end
 local function apply(x)
   local key, p = T .. 'm:' .. x.mid, 'a' .. x.k .. ':'
   local f = redis.call('HMGET', key, p .. 'rk', p .. 'ch', p .. 'by', p .. 'fb', p .. 'dl', p .. 'rd', p .. 'at', p .. 'close',
-    'nx', 'na', 'to')
+    'nx', 'na', 'to', 'ru')
   if not f[1] then return 'unknown' end
   local v = { rank = num(f[1]), ch = f[2], by = f[3] or nil, fb = f[4] or nil, dl = f[5] or nil, rd = f[6] or nil,
     at = num(f[7]), close = num(f[8]), nx = f[9], na = num(f[10]), to = f[11] or nil }
@@ -77,6 +85,8 @@ local function apply(x)
   if x.known == false and x.from == 'callback' then tell(x, 'unknown_code') end
   promote(x.mid)
   if x.ask_again then ask_again(x.mid, x.k) end
+  -- One that became final just now was counted with that.
+  if f[12] and (changed or x.cost) then roll_up(x.mid) end
   return changed and 'changed' or 'same'
 end
 

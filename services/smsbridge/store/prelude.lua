@@ -29,6 +29,7 @@
 --   dirty    sorted set, messages by the time their portal status is to be written
 --   steps    sorted set, messages by the time their workflow step is to be answered
 --   primary  hash, on a store with replicas: id of the primary seen last, from when on may be claimed
+--   to:PHONE list, the newest messages to a number, at most PHONE_MESSAGES_KEPT
 --   mark     written before WAITAOF (store/connection.py)
 
 local function split_ref(ref)
@@ -142,10 +143,11 @@ end
 -- Moves a message to a state; keeps the sets, the ledger, the text's life and the portal's wish in step.
 local function set_state(mid, new, reason)
   local key = T .. 'm:' .. mid
-  local v = redis.call('HMGET', key, 'st', 'th', 'na')
+  local v = redis.call('HMGET', key, 'st', 'th', 'na', 'to')
   local old, th = v[1], v[2]
   if old == new then
     if reason then redis.call('HSET', key, 'rs', reason) end
+    if FINAL[new] then roll_up(mid) end
     return
   end
   redis.call('HSET', key, 'st', new, 'rs', reason or '')
@@ -171,6 +173,8 @@ local function set_state(mid, new, reason)
     if not (old and FINAL[old]) and th then drop_text(th) end
     redis.call('PEXPIRE', key, RECORD_KEPT_MS)
     redis.call('PEXPIRE', T .. 'h:' .. mid, RECORD_KEPT_MS)
+    if v[4] and v[4] ~= '' then redis.call('PEXPIRE', T .. 'to:' .. v[4], RECORD_KEPT_MS) end
+    roll_up(mid)
   else
     redis.call('SADD', T .. 's:' .. new, mid)
   end

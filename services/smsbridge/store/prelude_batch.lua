@@ -1,11 +1,12 @@
 -- What the scripts that end a batch share (outcome, settle): the moves of its members.
 
--- SMSC accepted an attempt. `a`: sid, own, cnt, cost, est. `b`: the batch's fields.
+-- SMSC accepted an attempt. `a`: sid, own, cnt, cost, est, and by the provider's settings sp (price of one segment by
+-- SMS) and up (price of one part by this channel, where nobody told the cost). `b`: the batch's fields.
 local function accepted(ref, b, a)
   local mid, k = split_ref(ref)
   local at = now()
   local m = redis.call('HMGET', T .. 'm:' .. mid, 'nx', 'legs', 'a' .. k .. ':rk', 'to', 'a' .. k .. ':st', 'a' .. k .. ':cid',
-    'acc', 'lane')
+    'acc', 'lane', 'seg')
   if not m[4] then return end
   if m[6] ~= b.cid then return end
   if num(m[3]) >= RANKS.sent then return end
@@ -14,8 +15,13 @@ local function accepted(ref, b, a)
   if not leg.native and num(leg.wait_seconds) > 0 then life = num(leg.wait_seconds) end
   if leg.native then life = 86400 + num(leg.wait_seconds) end
   local close = at + math.min(life * 1000 + CLOSE_EXTRA_MS, CLOSE_MOST_MS)
-  set_attempt(mid, k, 'sent', { sid = a.sid, own = a.own and '1' or '0', cnt = a.cnt or '', cost = a.cost or '',
-    est = a.est and '1' or '0', prof = b.prof, acct = b.acct, at = at, close = close,
+  local cost, est = a.cost or '', a.est
+  if cost == '' and (a.up or '') ~= '' then
+    cost, est = money_text(money_units(a.up) * (b.ch == 'sms' and math.max(1, num(m[9])) or 1)), true
+  end
+  if (a.sp or '') ~= '' then redis.call('HSET', T .. 'm:' .. mid, 'sp', a.sp) end
+  set_attempt(mid, k, 'sent', { sid = a.sid, own = a.own and '1' or '0', cnt = a.cnt or '', cost = cost,
+    est = est and '1' or '0', prof = b.prof, acct = b.acct, at = at, close = close,
     nat = leg.native and tostring(leg.wait_seconds) or '' })
   if k == 1 then count_age('smsc', m[8], at - num(m[7])) end
   redis.call('ZADD', T .. 'poll', at + FIRST_POLL_MS, ref)
@@ -24,8 +30,9 @@ local function accepted(ref, b, a)
     client_id = b.cid, smsc_id = a.sid, own_id = a.own or false, msisdn = m[4], profile = b.prof, channel = b.ch,
     native_cascade = leg.native or false, accepted_at_ms = at, validity_seconds = life }))
   event(mid, a.adopted and 'adopted' or 'sent', { attempt = k, channel = b.ch, client_id = b.cid, smsc_id = a.sid,
-    segments = a.cnt, cost = a.cost })
+    segments = a.cnt, cost = cost ~= '' and cost or nil, estimated = est or nil })
   derive(mid)
+  roll_up_again(mid)
 end
 
 -- SMSC refused an attempt for good. A further leg is tried where the message has one.

@@ -1,9 +1,10 @@
 """Loads the Lua scripts and runs them: one round trip each, by digest.
 
-A script is its own file behind shared ones: `prelude_common.lua` always, `prelude.lua` for the provider tag,
-and what a group of scripts shares besides (`prelude_batch.lua`, `prelude_delivery.lua`,
-`prelude_errands.lua`, `prelude_numbers.lua`, `prelude_verifications.lua`); its first line says which. The
-times that scripts need are written in front as constants, so that every process runs the same text.
+A script is its own file behind shared ones: `prelude_common.lua` always, `prelude_rollup.lua` and
+`prelude.lua` for the provider tag, and what a group of scripts shares besides (`prelude_batch.lua`,
+`prelude_delivery.lua`, `prelude_errands.lua`, `prelude_numbers.lua`, `prelude_verifications.lua`); its first
+line says which. The times that scripts need are written in front as constants, so that every process runs the
+same text.
 """
 
 import hashlib
@@ -50,6 +51,9 @@ class StoreTimes(BaseModel):
     alive_kept_ms: int = Field(
         7 * 86_400_000, description="A delivered SMS proves for so long that its number can be reached (ms)."
     )
+    rollup_kept_ms: int = Field(
+        400 * 86_400_000, description="What reports are made of, after the day that it belongs to (ms)."
+    )
     token_hold_ms: int = Field(
         900_000,
         description="A message with a foreign application token is held so long, then compared again (ms).",
@@ -72,7 +76,19 @@ AGE_BOUNDS_MS = (
     14_400_000,
     86_400_000,
 )
+PHONE_MESSAGES_KEPT = 20  # messages of one number that are found by it
+UNPLACED_MOST = 100_000  # final messages that wait for their carrier and region
+ROLLUP_NAMES_MOST = 300  # carriers, or regions, of one provider's day
+_MESSAGES = ("prelude_common", "prelude_rollup", "prelude")  # what the provider tag's scripts share
 FINAL_RANK = 5  # core.delivery.FINAL_RANK; a test compares the two
+_BOUNDS = {
+    "EVENTS_KEPT": EVENTS_KEPT,
+    "PHONE_MESSAGES_KEPT": PHONE_MESSAGES_KEPT,
+    "UNPLACED_MOST": UNPLACED_MOST,
+    "ROLLUP_NAMES_MOST": ROLLUP_NAMES_MOST,
+    "FINAL_RANK": FINAL_RANK,
+    "AGE_BOUNDS_MS": f"{{{', '.join(map(str, AGE_BOUNDS_MS))}}}",
+}
 
 
 class ScriptText:
@@ -85,9 +101,7 @@ class ScriptText:
         body = (folder / f"{name}.lua").read_text(encoding="utf-8")
         flags, body = _take_flags(body)
         shared = "\n".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in _preludes(body))
-        constants = {**{k.upper(): v for k, v in times.model_dump().items()}, "EVENTS_KEPT": EVENTS_KEPT}
-        constants["FINAL_RANK"] = FINAL_RANK
-        constants["AGE_BOUNDS_MS"] = f"{{{', '.join(map(str, AGE_BOUNDS_MS))}}}"
+        constants = {**{k.upper(): v for k, v in times.model_dump().items()}, **_BOUNDS}
         head = "\n".join(f"local {name} = {value}" for name, value in constants.items())
         self.text = f"{flags}{head}\n{shared}\n{body}"
         self.sha = hashlib.sha1(self.text.encode()).hexdigest()  # noqa: S324 - EVALSHA's own digest
@@ -99,11 +113,11 @@ def _preludes(body: str) -> tuple[str, ...]:
         return "prelude_common", "prelude_verifications"
     for part in ("batch", "delivery"):
         if body.startswith(f"-- provider tag, {part}"):
-            return "prelude_common", "prelude", f"prelude_{part}"
+            return *_MESSAGES, f"prelude_{part}"
     for start, part in (("account tag, numbers", "numbers"), ("provider tag, errands", "errands")):
         if body.startswith(f"-- {start}"):
             return "prelude_common", f"prelude_{part}"
-    return ("prelude_common", "prelude") if body.startswith("-- provider tag") else ("prelude_common",)
+    return _MESSAGES if body.startswith("-- provider tag") else ("prelude_common",)
 
 
 def _take_flags(body: str) -> tuple[str, str]:

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from smsbridge.api.v1 import types_pb2 as _types_pb2
 import builtins as _builtins
 import sys
@@ -18,6 +19,33 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _ReportBy:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ReportByEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReportBy.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REPORT_BY_UNSPECIFIED: _ReportBy.ValueType  # 0
+    REPORT_BY_CHANNEL: _ReportBy.ValueType  # 1
+    """sms, viber, cascade_viber, cascade_sms (what a cascade ended in), none (SMSC never had it)."""
+    REPORT_BY_OPERATOR: _ReportBy.ValueType  # 2
+    """As far as hlr knew the number when the message became final; an empty key is the rest."""
+    REPORT_BY_REGION: _ReportBy.ValueType  # 3
+    REPORT_BY_DAY: _ReportBy.ValueType  # 4
+    """Days of acceptance, in Moscow, as YYYY-MM-DD."""
+
+class ReportBy(_ReportBy, metaclass=_ReportByEnumTypeWrapper): ...
+
+REPORT_BY_UNSPECIFIED: ReportBy.ValueType  # 0
+REPORT_BY_CHANNEL: ReportBy.ValueType  # 1
+"""sms, viber, cascade_viber, cascade_sms (what a cascade ended in), none (SMSC never had it)."""
+REPORT_BY_OPERATOR: ReportBy.ValueType  # 2
+"""As far as hlr knew the number when the message became final; an empty key is the rest."""
+REPORT_BY_REGION: ReportBy.ValueType  # 3
+REPORT_BY_DAY: ReportBy.ValueType  # 4
+"""Days of acceptance, in Moscow, as YYYY-MM-DD."""
+Global___ReportBy: _TypeAlias = ReportBy  # noqa: Y015
 
 @_typing.final
 class Submission(_message.Message):
@@ -283,6 +311,9 @@ class MessageRecord(_message.Message):
     PORTAL_WRITTEN_FIELD_NUMBER: _builtins.int
     PORTAL_WANTED_FIELD_NUMBER: _builtins.int
     NEXT_STEP_FIELD_NUMBER: _builtins.int
+    HEADLINE_FIELD_NUMBER: _builtins.int
+    COST_FIELD_NUMBER: _builtins.int
+    COST_ESTIMATED_FIELD_NUMBER: _builtins.int
     REPORT_TO_FIELD_NUMBER: _builtins.int
     STEP_TOLD_AT_MS_FIELD_NUMBER: _builtins.int
     provider_uid: _builtins.str
@@ -302,6 +333,13 @@ class MessageRecord(_message.Message):
     portal_wanted: _builtins.str
     next_step: _builtins.str
     """A sentence: what happens next and when; empty where nothing will."""
+    headline: _builtins.str
+    """Where it is, in one sentence."""
+    cost: _builtins.str
+    """Decimal text in roubles, of all attempts; empty where nobody knows any. `cost_estimated` is the part of it that
+    SMSC did not tell.
+    """
+    cost_estimated: _builtins.str
     report_to: _types_pb2.ReportTo.ValueType
     """Whom it reports to."""
     step_told_at_ms: _builtins.int
@@ -330,12 +368,15 @@ class MessageRecord(_message.Message):
         portal_written: _builtins.str = ...,
         portal_wanted: _builtins.str = ...,
         next_step: _builtins.str = ...,
+        headline: _builtins.str = ...,
+        cost: _builtins.str = ...,
+        cost_estimated: _builtins.str = ...,
         report_to: _types_pb2.ReportTo.ValueType = ...,
         step_told_at_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_at_ms", b"accepted_at_ms", "attempts", b"attempts", "events", b"events", "message_id", b"message_id", "namespace", b"namespace", "next_step", b"next_step", "origin", b"origin", "portal_wanted", b"portal_wanted", "portal_written", b"portal_written", "provider_name", b"provider_name", "provider_uid", b"provider_uid", "reason", b"reason", "reason_sentence", b"reason_sentence", "recipient", b"recipient", "report_to", b"report_to", "state", b"state", "step_told_at_ms", b"step_told_at_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_at_ms", b"accepted_at_ms", "attempts", b"attempts", "cost", b"cost", "cost_estimated", b"cost_estimated", "events", b"events", "headline", b"headline", "message_id", b"message_id", "namespace", b"namespace", "next_step", b"next_step", "origin", b"origin", "portal_wanted", b"portal_wanted", "portal_written", b"portal_written", "provider_name", b"provider_name", "provider_uid", b"provider_uid", "reason", b"reason", "reason_sentence", b"reason_sentence", "recipient", b"recipient", "report_to", b"report_to", "state", b"state", "step_told_at_ms", b"step_told_at_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -481,6 +522,7 @@ class Ledger(_message.Message):
     FINAL_FIELD_NUMBER: _builtins.int
     UNACCOUNTED_FIELD_NUMBER: _builtins.int
     PORTAL_OUTBOX_FIELD_NUMBER: _builtins.int
+    PORTAL_LAG_MS_FIELD_NUMBER: _builtins.int
     provider_uid: _builtins.str
     namespace: _builtins.str
     name: _builtins.str
@@ -493,6 +535,8 @@ class Ledger(_message.Message):
     """accepted less all the others."""
     portal_outbox: _builtins.int
     """Portal statuses and answers to workflow steps waiting to be written."""
+    portal_lag_ms: _builtins.int
+    """How late the oldest of them is."""
     @_builtins.property
     def final(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """By state: delivered, undelivered, failed, expired, cancelled, outcome_unknown."""
@@ -511,10 +555,11 @@ class Ledger(_message.Message):
         final: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         unaccounted: _builtins.int = ...,
         portal_outbox: _builtins.int = ...,
+        portal_lag_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "final", b"final", "held", b"held", "name", b"name", "namespace", b"namespace", "portal_outbox", b"portal_outbox", "provider_uid", b"provider_uid", "sending", b"sending", "sent", b"sent", "unaccounted", b"unaccounted", "waiting", b"waiting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "final", b"final", "held", b"held", "name", b"name", "namespace", b"namespace", "portal_lag_ms", b"portal_lag_ms", "portal_outbox", b"portal_outbox", "provider_uid", b"provider_uid", "sending", b"sending", "sent", b"sent", "unaccounted", b"unaccounted", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -547,3 +592,280 @@ class GetLedgerResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetLedgerResponse: _TypeAlias = GetLedgerResponse  # noqa: Y015
+
+@_typing.final
+class FindMessagesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PHONE_FIELD_NUMBER: _builtins.int
+    PROVIDER_UID_FIELD_NUMBER: _builtins.int
+    phone: _builtins.str
+    """A full international number; what is no digit in it does not count."""
+    provider_uid: _builtins.str
+    """Empty: all providers."""
+    def __init__(
+        self,
+        *,
+        phone: _builtins.str = ...,
+        provider_uid: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["phone", b"phone", "provider_uid", b"provider_uid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindMessagesRequest: _TypeAlias = FindMessagesRequest  # noqa: Y015
+
+@_typing.final
+class MessageSummary(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_UID_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    PROVIDER_NAME_FIELD_NUMBER: _builtins.int
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REASON_SENTENCE_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    RECIPIENT_FIELD_NUMBER: _builtins.int
+    ACCEPTED_AT_MS_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    provider_uid: _builtins.str
+    namespace: _builtins.str
+    provider_name: _builtins.str
+    message_id: _builtins.str
+    state: _types_pb2.MessageState.ValueType
+    reason: _builtins.str
+    reason_sentence: _builtins.str
+    origin: _types_pb2.Origin.ValueType
+    recipient: _builtins.str
+    """Masked."""
+    accepted_at_ms: _builtins.int
+    channel: _types_pb2.Channel.ValueType
+    """By which it was delivered, else the one tried last."""
+    def __init__(
+        self,
+        *,
+        provider_uid: _builtins.str = ...,
+        namespace: _builtins.str = ...,
+        provider_name: _builtins.str = ...,
+        message_id: _builtins.str = ...,
+        state: _types_pb2.MessageState.ValueType = ...,
+        reason: _builtins.str = ...,
+        reason_sentence: _builtins.str = ...,
+        origin: _types_pb2.Origin.ValueType = ...,
+        recipient: _builtins.str = ...,
+        accepted_at_ms: _builtins.int = ...,
+        channel: _types_pb2.Channel.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_at_ms", b"accepted_at_ms", "channel", b"channel", "message_id", b"message_id", "namespace", b"namespace", "origin", b"origin", "provider_name", b"provider_name", "provider_uid", b"provider_uid", "reason", b"reason", "reason_sentence", b"reason_sentence", "recipient", b"recipient", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MessageSummary: _TypeAlias = MessageSummary  # noqa: Y015
+
+@_typing.final
+class FindMessagesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___MessageSummary]: ...
+    def __init__(
+        self,
+        *,
+        messages: _abc.Iterable[Global___MessageSummary] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["messages", b"messages"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindMessagesResponse: _TypeAlias = FindMessagesResponse  # noqa: Y015
+
+@_typing.final
+class ReportRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SINCE_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    PROVIDER_UID_FIELD_NUMBER: _builtins.int
+    since: _builtins.str
+    """Days in Moscow as YYYY-MM-DD, both included. A message belongs to the day on which it was accepted."""
+    until: _builtins.str
+    """Empty: today."""
+    by: Global___ReportBy.ValueType
+    """Unspecified: by channel."""
+    provider_uid: _builtins.str
+    """Empty: all providers."""
+    def __init__(
+        self,
+        *,
+        since: _builtins.str = ...,
+        until: _builtins.str = ...,
+        by: Global___ReportBy.ValueType = ...,
+        provider_uid: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "provider_uid", b"provider_uid", "since", b"since", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportRequest: _TypeAlias = ReportRequest  # noqa: Y015
+
+@_typing.final
+class ReportRow(_message.Message):
+    """Figures of final messages; docs/reports.md defines each. Money is decimal text in roubles."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class FailedEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    KEY_FIELD_NUMBER: _builtins.int
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    SENT_FIELD_NUMBER: _builtins.int
+    DELIVERED_FIELD_NUMBER: _builtins.int
+    DELIVERED_BY_VIBER_FIELD_NUMBER: _builtins.int
+    READ_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    DELIVERY_RATE_FIELD_NUMBER: _builtins.int
+    READ_SHARE_FIELD_NUMBER: _builtins.int
+    MEDIAN_SECONDS_FIELD_NUMBER: _builtins.int
+    P90_SECONDS_FIELD_NUMBER: _builtins.int
+    COST_FIELD_NUMBER: _builtins.int
+    COST_ESTIMATED_FIELD_NUMBER: _builtins.int
+    COST_UNKNOWN_FIELD_NUMBER: _builtins.int
+    COST_PER_DELIVERED_FIELD_NUMBER: _builtins.int
+    CASCADE_COST_FIELD_NUMBER: _builtins.int
+    SMS_ONLY_COST_FIELD_NUMBER: _builtins.int
+    SAVINGS_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    messages: _builtins.int
+    sent: _builtins.int
+    """SMSC took it, or may have."""
+    delivered: _builtins.int
+    delivered_by_viber: _builtins.int
+    read: _builtins.int
+    delivery_rate: _builtins.float
+    """delivered of messages; absent where there are none."""
+    read_share: _builtins.float
+    """read of delivered_by_viber; absent where there are none."""
+    median_seconds: _builtins.int
+    """Half of the deliveries, and nine of ten, took at most so long; absent where there are none."""
+    p90_seconds: _builtins.int
+    cost: _builtins.str
+    cost_estimated: _builtins.str
+    """Part of `cost` that SMSC did not tell."""
+    cost_unknown: _builtins.int
+    """Messages of which an attempt's cost is in neither, since nobody knows it."""
+    cost_per_delivered: _builtins.str
+    """Empty where nothing was delivered."""
+    cascade_cost: _builtins.str
+    """What the cascades among them cost, and what they would have by SMS only; the latter and their difference are
+    empty where there were none, or where a price of SMS is known neither from the settings nor from what was sent.
+    """
+    sms_only_cost: _builtins.str
+    savings: _builtins.str
+    @_builtins.property
+    def failed(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Not delivered, by reason."""
+
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        messages: _builtins.int = ...,
+        sent: _builtins.int = ...,
+        delivered: _builtins.int = ...,
+        delivered_by_viber: _builtins.int = ...,
+        read: _builtins.int = ...,
+        failed: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        delivery_rate: _builtins.float | None = ...,
+        read_share: _builtins.float | None = ...,
+        median_seconds: _builtins.int | None = ...,
+        p90_seconds: _builtins.int | None = ...,
+        cost: _builtins.str = ...,
+        cost_estimated: _builtins.str = ...,
+        cost_unknown: _builtins.int = ...,
+        cost_per_delivered: _builtins.str = ...,
+        cascade_cost: _builtins.str = ...,
+        sms_only_cost: _builtins.str = ...,
+        savings: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_delivery_rate", b"_delivery_rate", "_median_seconds", b"_median_seconds", "_p90_seconds", b"_p90_seconds", "_read_share", b"_read_share", "delivery_rate", b"delivery_rate", "median_seconds", b"median_seconds", "p90_seconds", b"p90_seconds", "read_share", b"read_share"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_delivery_rate", b"_delivery_rate", "_median_seconds", b"_median_seconds", "_p90_seconds", b"_p90_seconds", "_read_share", b"_read_share", "cascade_cost", b"cascade_cost", "cost", b"cost", "cost_estimated", b"cost_estimated", "cost_per_delivered", b"cost_per_delivered", "cost_unknown", b"cost_unknown", "delivered", b"delivered", "delivered_by_viber", b"delivered_by_viber", "delivery_rate", b"delivery_rate", "failed", b"failed", "key", b"key", "median_seconds", b"median_seconds", "messages", b"messages", "p90_seconds", b"p90_seconds", "read", b"read", "read_share", b"read_share", "savings", b"savings", "sent", b"sent", "sms_only_cost", b"sms_only_cost"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__delivery_rate: _TypeAlias = _typing.Literal["delivery_rate"]  # noqa: Y015
+    _WhichOneofArgType__delivery_rate: _TypeAlias = _typing.Literal["_delivery_rate", b"_delivery_rate"]  # noqa: Y015
+    _WhichOneofReturnType__median_seconds: _TypeAlias = _typing.Literal["median_seconds"]  # noqa: Y015
+    _WhichOneofArgType__median_seconds: _TypeAlias = _typing.Literal["_median_seconds", b"_median_seconds"]  # noqa: Y015
+    _WhichOneofReturnType__p90_seconds: _TypeAlias = _typing.Literal["p90_seconds"]  # noqa: Y015
+    _WhichOneofArgType__p90_seconds: _TypeAlias = _typing.Literal["_p90_seconds", b"_p90_seconds"]  # noqa: Y015
+    _WhichOneofReturnType__read_share: _TypeAlias = _typing.Literal["read_share"]  # noqa: Y015
+    _WhichOneofArgType__read_share: _TypeAlias = _typing.Literal["_read_share", b"_read_share"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__delivery_rate) -> _WhichOneofReturnType__delivery_rate | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__median_seconds) -> _WhichOneofReturnType__median_seconds | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__p90_seconds) -> _WhichOneofReturnType__p90_seconds | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__read_share) -> _WhichOneofReturnType__read_share | None: ...
+
+Global___ReportRow: _TypeAlias = ReportRow  # noqa: Y015
+
+@_typing.final
+class ReportResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SINCE_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    since: _builtins.str
+    until: _builtins.str
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReportRow]: ...
+    @_builtins.property
+    def total(self) -> Global___ReportRow: ...
+    def __init__(
+        self,
+        *,
+        since: _builtins.str = ...,
+        until: _builtins.str = ...,
+        rows: _abc.Iterable[Global___ReportRow] | None = ...,
+        total: Global___ReportRow | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["total", b"total"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows", "since", b"since", "total", b"total", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportResponse: _TypeAlias = ReportResponse  # noqa: Y015

@@ -49,6 +49,16 @@ class StatusServiceStub:
                 request_serializer=smsbridge_dot_api_dot_v1_dot_status__pb2.GetMessageRequest.SerializeToString,
                 response_deserializer=smsbridge_dot_api_dot_v1_dot_status__pb2.GetMessageResponse.FromString,
                 _registered_method=True)
+        self.FindMessages = channel.unary_unary(
+                '/smsbridge.api.v1.StatusService/FindMessages',
+                request_serializer=smsbridge_dot_api_dot_v1_dot_status__pb2.FindMessagesRequest.SerializeToString,
+                response_deserializer=smsbridge_dot_api_dot_v1_dot_status__pb2.FindMessagesResponse.FromString,
+                _registered_method=True)
+        self.Report = channel.unary_unary(
+                '/smsbridge.api.v1.StatusService/Report',
+                request_serializer=smsbridge_dot_api_dot_v1_dot_status__pb2.ReportRequest.SerializeToString,
+                response_deserializer=smsbridge_dot_api_dot_v1_dot_status__pb2.ReportResponse.FromString,
+                _registered_method=True)
         self.GetLedger = channel.unary_unary(
                 '/smsbridge.api.v1.StatusService/GetLedger',
                 request_serializer=smsbridge_dot_api_dot_v1_dot_status__pb2.GetLedgerRequest.SerializeToString,
@@ -85,6 +95,20 @@ class StatusServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FindMessages(self, request, context):
+        """The newest messages to a number, newest first; at most twenty of a provider.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Report(self, request, context):
+        """What became of the messages of some days, from rollups: what it cost, how fast it was.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetLedger(self, request, context):
         """Where every accepted message is now.
         """
@@ -116,6 +140,16 @@ def add_StatusServiceServicer_to_server(servicer, server):
                     servicer.GetMessage,
                     request_deserializer=smsbridge_dot_api_dot_v1_dot_status__pb2.GetMessageRequest.FromString,
                     response_serializer=smsbridge_dot_api_dot_v1_dot_status__pb2.GetMessageResponse.SerializeToString,
+            ),
+            'FindMessages': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindMessages,
+                    request_deserializer=smsbridge_dot_api_dot_v1_dot_status__pb2.FindMessagesRequest.FromString,
+                    response_serializer=smsbridge_dot_api_dot_v1_dot_status__pb2.FindMessagesResponse.SerializeToString,
+            ),
+            'Report': grpc.unary_unary_rpc_method_handler(
+                    servicer.Report,
+                    request_deserializer=smsbridge_dot_api_dot_v1_dot_status__pb2.ReportRequest.FromString,
+                    response_serializer=smsbridge_dot_api_dot_v1_dot_status__pb2.ReportResponse.SerializeToString,
             ),
             'GetLedger': grpc.unary_unary_rpc_method_handler(
                     servicer.GetLedger,
@@ -209,6 +243,60 @@ class StatusService:
             '/smsbridge.api.v1.StatusService/GetMessage',
             smsbridge_dot_api_dot_v1_dot_status__pb2.GetMessageRequest.SerializeToString,
             smsbridge_dot_api_dot_v1_dot_status__pb2.GetMessageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindMessages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/smsbridge.api.v1.StatusService/FindMessages',
+            smsbridge_dot_api_dot_v1_dot_status__pb2.FindMessagesRequest.SerializeToString,
+            smsbridge_dot_api_dot_v1_dot_status__pb2.FindMessagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Report(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/smsbridge.api.v1.StatusService/Report',
+            smsbridge_dot_api_dot_v1_dot_status__pb2.ReportRequest.SerializeToString,
+            smsbridge_dot_api_dot_v1_dot_status__pb2.ReportResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,10 @@ class StatusServiceStub:
     """Receipts from callbacks. Answered only when they are on disk."""
     GetMessage: _grpc.UnaryUnaryMultiCallable[_status_pb2.GetMessageRequest, _status_pb2.GetMessageResponse]
     """One message with its whole history. NOT_FOUND where nobody knows it."""
+    FindMessages: _grpc.UnaryUnaryMultiCallable[_status_pb2.FindMessagesRequest, _status_pb2.FindMessagesResponse]
+    """The newest messages to a number, newest first; at most twenty of a provider."""
+    Report: _grpc.UnaryUnaryMultiCallable[_status_pb2.ReportRequest, _status_pb2.ReportResponse]
+    """What became of the messages of some days, from rollups: what it cost, how fast it was."""
     GetLedger: _grpc.UnaryUnaryMultiCallable[_status_pb2.GetLedgerRequest, _status_pb2.GetLedgerResponse]
     """Where every accepted message is now."""
     WatchMessage: _grpc.UnaryStreamMultiCallable[_status_pb2.WatchMessageRequest, _status_pb2.WatchMessageResponse]
@@ -51,6 +55,10 @@ class StatusServiceAsyncStub(StatusServiceStub):
     """Receipts from callbacks. Answered only when they are on disk."""
     GetMessage: _aio.UnaryUnaryMultiCallable[_status_pb2.GetMessageRequest, _status_pb2.GetMessageResponse]  # type: ignore[assignment]
     """One message with its whole history. NOT_FOUND where nobody knows it."""
+    FindMessages: _aio.UnaryUnaryMultiCallable[_status_pb2.FindMessagesRequest, _status_pb2.FindMessagesResponse]  # type: ignore[assignment]
+    """The newest messages to a number, newest first; at most twenty of a provider."""
+    Report: _aio.UnaryUnaryMultiCallable[_status_pb2.ReportRequest, _status_pb2.ReportResponse]  # type: ignore[assignment]
+    """What became of the messages of some days, from rollups: what it cost, how fast it was."""
     GetLedger: _aio.UnaryUnaryMultiCallable[_status_pb2.GetLedgerRequest, _status_pb2.GetLedgerResponse]  # type: ignore[assignment]
     """Where every accepted message is now."""
     WatchMessage: _aio.UnaryStreamMultiCallable[_status_pb2.WatchMessageRequest, _status_pb2.WatchMessageResponse]  # type: ignore[assignment]
@@ -80,6 +88,22 @@ class StatusServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_status_pb2.GetMessageResponse, _abc.Awaitable[_status_pb2.GetMessageResponse]]:
         """One message with its whole history. NOT_FOUND where nobody knows it."""
+
+    @_abc_1.abstractmethod
+    def FindMessages(
+        self,
+        request: _status_pb2.FindMessagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_status_pb2.FindMessagesResponse, _abc.Awaitable[_status_pb2.FindMessagesResponse]]:
+        """The newest messages to a number, newest first; at most twenty of a provider."""
+
+    @_abc_1.abstractmethod
+    def Report(
+        self,
+        request: _status_pb2.ReportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_status_pb2.ReportResponse, _abc.Awaitable[_status_pb2.ReportResponse]]:
+        """What became of the messages of some days, from rollups: what it cost, how fast it was."""
 
     @_abc_1.abstractmethod
     def GetLedger(

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1csmsbridge/api/v1/types.proto\x12\x10smsbridge.api.v1\"\x88\x01\n\x05\x45vent\x12\r\n\x05\x61t_ms\x18\x01 \x01(\x03\x12\x0c\n\x04what\x18\x02 \x01(\t\x12\x33\n\x06\x64\x65tail\x18\x03 \x03(\x0b\x32#.smsbridge.api.v1.Event.DetailEntry\x1a-\n\x0b\x44\x65tailEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*\x80\x01\n\x06Origin\x12\x16\n\x12ORIGIN_UNSPECIFIED\x10\x00\x12\x0f\n\x0bORIGIN_CARD\x10\x01\x12\x10\n\x0cORIGIN_ROBOT\x10\x02\x12\x12\n\x0eORIGIN_SERVICE\x10\x03\x12\x14\n\x10ORIGIN_MARKETING\x10\x04\x12\x11\n\rORIGIN_MANUAL\x10\x05*F\n\x07\x43hannel\x12\x17\n\x13\x43HANNEL_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x43HANNEL_SMS\x10\x01\x12\x11\n\rCHANNEL_VIBER\x10\x02*Q\n\x05Route\x12\x15\n\x11ROUTE_UNSPECIFIED\x10\x00\x12\r\n\tROUTE_SMS\x10\x01\x12\x0f\n\x0bROUTE_VIBER\x10\x02\x12\x11\n\rROUTE_CASCADE\x10\x03*\x83\x01\n\x08ReportTo\x12\x19\n\x15REPORT_TO_UNSPECIFIED\x10\x00\x12\x14\n\x10REPORT_TO_PORTAL\x10\x01\x12\x13\n\x0fREPORT_TO_ROBOT\x10\x02\x12\x14\n\x10REPORT_TO_NOBODY\x10\x03\x12\x1b\n\x17REPORT_TO_ROBOT_AT_ONCE\x10\x04*r\n\nTokenCheck\x12\x1b\n\x17TOKEN_CHECK_UNSPECIFIED\x10\x00\x12\x15\n\x11TOKEN_CHECK_MATCH\x10\x01\x12\x16\n\x12TOKEN_CHECK_ABSENT\x10\x02\x12\x18\n\x14TOKEN_CHECK_MISMATCH\x10\x03*\xc3\x02\n\x0cMessageState\x12\x1d\n\x19MESSAGE_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12MESSAGE_STATE_HELD\x10\x01\x12\x18\n\x14MESSAGE_STATE_QUEUED\x10\x02\x12\x19\n\x15MESSAGE_STATE_SENDING\x10\x03\x12\x16\n\x12MESSAGE_STATE_SENT\x10\x04\x12\x1b\n\x17MESSAGE_STATE_DELIVERED\x10\x05\x12\x1d\n\x19MESSAGE_STATE_UNDELIVERED\x10\x06\x12\x18\n\x14MESSAGE_STATE_FAILED\x10\x07\x12\x19\n\x15MESSAGE_STATE_EXPIRED\x10\x08\x12\x1b\n\x17MESSAGE_STATE_CANCELLED\x10\t\x12!\n\x1dMESSAGE_STATE_OUTCOME_UNKNOWN\x10\nb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1csmsbridge/api/v1/types.proto\x12\x10smsbridge.api.v1\"\x9a\x01\n\x05\x45vent\x12\r\n\x05\x61t_ms\x18\x01 \x01(\x03\x12\x0c\n\x04what\x18\x02 \x01(\t\x12\x33\n\x06\x64\x65tail\x18\x03 \x03(\x0b\x32#.smsbridge.api.v1.Event.DetailEntry\x12\x10\n\x08sentence\x18\x04 \x01(\t\x1a-\n\x0b\x44\x65tailEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*\x80\x01\n\x06Origin\x12\x16\n\x12ORIGIN_UNSPECIFIED\x10\x00\x12\x0f\n\x0bORIGIN_CARD\x10\x01\x12\x10\n\x0cORIGIN_ROBOT\x10\x02\x12\x12\n\x0eORIGIN_SERVICE\x10\x03\x12\x14\n\x10ORIGIN_MARKETING\x10\x04\x12\x11\n\rORIGIN_MANUAL\x10\x05*F\n\x07\x43hannel\x12\x17\n\x13\x43HANNEL_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x43HANNEL_SMS\x10\x01\x12\x11\n\rCHANNEL_VIBER\x10\x02*Q\n\x05Route\x12\x15\n\x11ROUTE_UNSPECIFIED\x10\x00\x12\r\n\tROUTE_SMS\x10\x01\x12\x0f\n\x0bROUTE_VIBER\x10\x02\x12\x11\n\rROUTE_CASCADE\x10\x03*\x83\x01\n\x08ReportTo\x12\x19\n\x15REPORT_TO_UNSPECIFIED\x10\x00\x12\x14\n\x10REPORT_TO_PORTAL\x10\x01\x12\x13\n\x0fREPORT_TO_ROBOT\x10\x02\x12\x14\n\x10REPORT_TO_NOBODY\x10\x03\x12\x1b\n\x17REPORT_TO_ROBOT_AT_ONCE\x10\x04*r\n\nTokenCheck\x12\x1b\n\x17TOKEN_CHECK_UNSPECIFIED\x10\x00\x12\x15\n\x11TOKEN_CHECK_MATCH\x10\x01\x12\x16\n\x12TOKEN_CHECK_ABSENT\x10\x02\x12\x18\n\x14TOKEN_CHECK_MISMATCH\x10\x03*\xc3\x02\n\x0cMessageState\x12\x1d\n\x19MESSAGE_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12MESSAGE_STATE_HELD\x10\x01\x12\x18\n\x14MESSAGE_STATE_QUEUED\x10\x02\x12\x19\n\x15MESSAGE_STATE_SENDING\x10\x03\x12\x16\n\x12MESSAGE_STATE_SENT\x10\x04\x12\x1b\n\x17MESSAGE_STATE_DELIVERED\x10\x05\x12\x1d\n\x19MESSAGE_STATE_UNDELIVERED\x10\x06\x12\x18\n\x14MESSAGE_STATE_FAILED\x10\x07\x12\x19\n\x15MESSAGE_STATE_EXPIRED\x10\x08\x12\x1b\n\x17MESSAGE_STATE_CANCELLED\x10\t\x12!\n\x1dMESSAGE_STATE_OUTCOME_UNKNOWN\x10\nb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,20 +33,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EVENT_DETAILENTRY']._loaded_options = None
   _globals['_EVENT_DETAILENTRY']._serialized_options = b'8\001'
-  _globals['_ORIGIN']._serialized_start=190
-  _globals['_ORIGIN']._serialized_end=318
-  _globals['_CHANNEL']._serialized_start=320
-  _globals['_CHANNEL']._serialized_end=390
-  _globals['_ROUTE']._serialized_start=392
-  _globals['_ROUTE']._serialized_end=473
-  _globals['_REPORTTO']._serialized_start=476
-  _globals['_REPORTTO']._serialized_end=607
-  _globals['_TOKENCHECK']._serialized_start=609
-  _globals['_TOKENCHECK']._serialized_end=723
-  _globals['_MESSAGESTATE']._serialized_start=726
-  _globals['_MESSAGESTATE']._serialized_end=1049
+  _globals['_ORIGIN']._serialized_start=208
+  _globals['_ORIGIN']._serialized_end=336
+  _globals['_CHANNEL']._serialized_start=338
+  _globals['_CHANNEL']._serialized_end=408
+  _globals['_ROUTE']._serialized_start=410
+  _globals['_ROUTE']._serialized_end=491
+  _globals['_REPORTTO']._serialized_start=494
+  _globals['_REPORTTO']._serialized_end=625
+  _globals['_TOKENCHECK']._serialized_start=627
+  _globals['_TOKENCHECK']._serialized_end=741
+  _globals['_MESSAGESTATE']._serialized_start=744
+  _globals['_MESSAGESTATE']._serialized_end=1067
   _globals['_EVENT']._serialized_start=51
-  _globals['_EVENT']._serialized_end=187
-  _globals['_EVENT_DETAILENTRY']._serialized_start=142
-  _globals['_EVENT_DETAILENTRY']._serialized_end=187
+  _globals['_EVENT']._serialized_end=205
+  _globals['_EVENT_DETAILENTRY']._serialized_start=160
+  _globals['_EVENT_DETAILENTRY']._serialized_end=205
 # @@protoc_insertion_point(module_scope)

@@ -187,10 +187,13 @@ class Event(_message.Message):
     AT_MS_FIELD_NUMBER: _builtins.int
     WHAT_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
+    SENTENCE_FIELD_NUMBER: _builtins.int
     at_ms: _builtins.int
     """Unix milliseconds, the store's clock."""
     what: _builtins.str
     """A fixed word, see docs/flows.md."""
+    sentence: _builtins.str
+    """The same for people, without a full stop."""
     @_builtins.property
     def detail(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Facts of this event: attempt, channel, client_id, smsc_id, reason, ... No phone, no text."""
@@ -201,10 +204,11 @@ class Event(_message.Message):
         at_ms: _builtins.int = ...,
         what: _builtins.str = ...,
         detail: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        sentence: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "detail", b"detail", "what", b"what"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "detail", b"detail", "sentence", b"sentence", "what", b"what"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
