@@ -230,5 +230,43 @@ PAGE = Page(
                 ),
             ],
         ),
+        Row(
+            "Verifications",
+            [
+                Panel(
+                    "Running",
+                    "Verifications of contact bases that are read for a quote, or run.",
+                    NUMBER,
+                    [Query(f"sum by ({_BY}) ({own('smsbridge_hlr_verifications_running')})", _PROVIDER)],
+                    width=6,
+                ),
+                Panel(
+                    "Contacts, leads and companies done",
+                    "What became of them: written, unchanged, without_phone, gone or refused by the portal.",
+                    PER_SECOND,
+                    [Query(rate("smsbridge_hlr_verification_entities_total", "result"), "{{result}}")],
+                    width=6,
+                ),
+                Panel(
+                    "Distinct numbers done",
+                    "By reachability, or by why there is none: unanswered, pending, refused.",
+                    PER_SECOND,
+                    [Query(rate("smsbridge_hlr_verification_numbers_total", "outcome"), "{{outcome}}")],
+                    width=6,
+                ),
+                Panel(
+                    "Spent by verifications, 24 h",
+                    "Out of confirmed quotes; part of what look-ups cost.",
+                    ROUBLES,
+                    [
+                        Query(
+                            increase("smsbridge_hlr_verification_spent_roubles_total", _BY, "24h"),
+                            _PROVIDER,
+                        )
+                    ],
+                    width=6,
+                ),
+            ],
+        ),
     ],
 )

@@ -38,6 +38,10 @@ EMPTY_WHILE_WELL = {
     "numbers / How errands end / {{kind}} {{end}}",
     "numbers / Oldest errand / {{namespace}}/{{provider}} {{kind}}",
     "numbers / Questions for operator and region / {{result}}",
+    "numbers / Running / {{namespace}}/{{provider}}",  # no verification
+    "numbers / Contacts, leads and companies done / {{result}}",
+    "numbers / Distinct numbers done / {{outcome}}",
+    "numbers / Spent by verifications, 24 h / {{namespace}}/{{provider}}",
     "operator / Leads / leads",  # `run all` needs no lease
     "operator / Started again / {{child}}",
     "operator / Steps of loops that failed / {{loop}}",
