@@ -2,6 +2,7 @@
 number.
 """
 
+import time
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +19,7 @@ from smsbridge.rpc import errand
 from smsbridge.sandbox.faults import Fault, FaultKind
 from smsbridge.sandbox.orders import DocumentKind
 from smsbridge.smsc import account as smsc_account
-from smsbridge.store import account, installations, registry
+from smsbridge.store import account, installations, registry, tags
 from smsbridge.store.connection import Store
 from smsbridge.store.errands import Errands, Lane, Put, Settled
 from smsbridge.store.portal_limiter import PortalLimits
@@ -525,6 +526,16 @@ async def test_an_account_without_money_is_waited_for(store: Store) -> None:
         await accounts.resume(key)
         await world.until_ended("added", "done")
         assert (await world.shown("lead", lead))["UF_CRM_OPERATOR"] == "MegaFon"
+
+
+async def test_a_delivered_sms_tells_a_step_too_little(store: Store) -> None:
+    """It proves that the number lives, but not whose it is."""
+    async with errands_lab.living(store) as world, world.running():
+        now_ms = round(time.time() * 1000)
+        await store.redis.set(f"{tags.provider(world.provider.uid)}al:{ACTIVE.lstrip('+')}", now_ms)
+        run = await world.run_step(ACTIVE)
+        values = (await world.answered(run.token)).values
+        assert (values["reachability"], values["operator"]) == ("active", "MegaFon")
 
 
 async def test_nothing_of_a_person_is_logged_or_measured(

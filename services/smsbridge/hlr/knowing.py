@@ -42,11 +42,11 @@ class Knowing:
         self._carriers = carriers
 
     async def look_up(self, uid: str, msisdns: Sequence[str], *, wait_seconds: float) -> dict[str, Facts]:
-        """Bought within the budget where it is not known. Raises StoreAway."""
+        """Bought within the budget where carrier and region are not known. Raises StoreAway."""
         asked = list(dict.fromkeys(msisdns))
         if not asked:
             return {}
-        found = await self._lookups.look_up(uid, asked, wait_seconds=wait_seconds)
+        found = await self._lookups.look_up(uid, asked, wait_seconds=wait_seconds, with_carrier=True)
         return {one.msisdn: one for one in found}
 
     async def operators(self, uid: str, msisdns: Sequence[str]) -> dict[str, Facts]:
