@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from smsbridge.sandbox.orders import EntitiesOrder, PhoneRange
+from smsbridge.sandbox.orders import EntitiesOrder
 from smsbridge.sandbox.settings import Profile
 from tests.flow import harness
 
@@ -35,10 +35,7 @@ async def test_leads_from_calls_are_enriched_and_others_are_not(tmp_path: Path, 
 async def test_a_storm_of_leads_while_roles_die(tmp_path: Path, profile: Profile) -> None:
     async with harness.running(tmp_path, plan(profile, "all")) as stack:
         await bound(stack, "ONCRMLEADADD")
-        span = PhoneRange(prefix="+7999", start=5_100_000, count=300)
-        leads = await stack.control.create_entities(
-            harness.DOMAIN, "lead", EntitiesOrder(range=span, fields={"SOURCE_ID": "CALL"})
-        )
+        leads = await new(stack, [[phone] for phone in harness.good_phones(300)], SOURCE_ID="CALL")
         for _ in range(4):
             await asyncio.sleep(0.7)
             stack.kill("hlr")
