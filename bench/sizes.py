@@ -20,7 +20,7 @@ class Sizes:
     writing: int = 2_000
     portal_window_seconds: float = 25.0
     contacts: int = 10_000
-    contacts_governed: int = 10_000
+    contacts_governed: int = 4_000
     lookup_calls: int = 25
     resources_alone: int = 5
     resources_together: int = 50
