@@ -10,9 +10,9 @@ from smsbridge.api.v1 import hlr_pb2_grpc
 from smsbridge.bitrix24 import transport
 from smsbridge.core import errors
 from smsbridge.core.provider import Profile
-from smsbridge.hlr import errand_parts, verification_parts
 from smsbridge.hlr.buying import Buying
 from smsbridge.hlr.entities import Crms
+from smsbridge.hlr.errands import parts as errand_parts
 from smsbridge.hlr.lookups import LookupService
 from smsbridge.hlr.metrics import HlrMetrics
 from smsbridge.hlr.prices import Prices
@@ -20,6 +20,7 @@ from smsbridge.hlr.results import Results
 from smsbridge.hlr.service import HlrService
 from smsbridge.hlr.servicer import SERVICE_NAME, HlrServicer
 from smsbridge.hlr.settings import HlrSettings
+from smsbridge.hlr.verification import parts as verification_parts
 from smsbridge.provisioning.portal import Portals
 from smsbridge.runtime import rpc, tasks
 from smsbridge.smsc import account as smsc_account

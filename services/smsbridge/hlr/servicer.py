@@ -10,11 +10,11 @@ from smsbridge.api.v1 import hlr_pb2, hlr_pb2_grpc
 from smsbridge.core import errors
 from smsbridge.core.errand import Errand, ErrandResult
 from smsbridge.core.verification import Source
-from smsbridge.hlr.errands import Answer, ErrandDesk
+from smsbridge.hlr.errands.desk import Answer, ErrandDesk
 from smsbridge.hlr.lookups import Budget, LookupService
 from smsbridge.hlr.results import Heard, Results
 from smsbridge.hlr.service import HlrService, LearnedFor
-from smsbridge.hlr.verifications import VerificationService
+from smsbridge.hlr.verification.service import VerificationService
 from smsbridge.rpc import enums, errand, facts, verification
 from smsbridge.rpc import errors as rpc_errors
 from smsbridge.store.preferences import Learned

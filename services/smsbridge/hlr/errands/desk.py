@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from smsbridge.core.errand import Errand, ErrandKind, ErrandResult
 from smsbridge.core.message import TokenCheck
 from smsbridge.core.provider import Provider
-from smsbridge.hlr import ends
 from smsbridge.hlr.entities import Crms
+from smsbridge.hlr.errands import ends
 from smsbridge.hlr.metrics import HlrMetrics
 from smsbridge.hlr.settings import HlrSettings
 from smsbridge.provisioning import sections, spec

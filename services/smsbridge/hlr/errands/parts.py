@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 
-from smsbridge.hlr.answering import Answering
 from smsbridge.hlr.carriers import CarrierQuestions
-from smsbridge.hlr.channels import Channels
-from smsbridge.hlr.enriching import Enriching
 from smsbridge.hlr.entities import Crms, PortalApis
 from smsbridge.hlr.entities import Installations as View
-from smsbridge.hlr.errand_work import ErrandWork
-from smsbridge.hlr.errands import ErrandDesk, Woken
-from smsbridge.hlr.knowing import Knowing
+from smsbridge.hlr.errands.answering import Answering
+from smsbridge.hlr.errands.channels import Channels
+from smsbridge.hlr.errands.desk import ErrandDesk, Woken
+from smsbridge.hlr.errands.enriching import Enriching
+from smsbridge.hlr.errands.knowing import Knowing
+from smsbridge.hlr.errands.work import ErrandWork
 from smsbridge.hlr.lookups import LookupService
 from smsbridge.hlr.metrics import HlrMetrics
 from smsbridge.hlr.settings import HlrSettings

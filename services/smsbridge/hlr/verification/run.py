@@ -17,17 +17,17 @@ from smsbridge.core.number import Facts
 from smsbridge.core.provider import Profile
 from smsbridge.core.verification import Reason
 from smsbridge.hlr import entities
-from smsbridge.hlr.channels import Channels
 from smsbridge.hlr.entities import ProviderCrm
+from smsbridge.hlr.errands.channels import Channels
 from smsbridge.hlr.lookups import LookupService
 from smsbridge.hlr.metrics import HlrMetrics
-from smsbridge.hlr.patience import Patience
 from smsbridge.hlr.rules import Rules
 from smsbridge.hlr.settings import VerificationSettings
 from smsbridge.hlr.updates import Updates
-from smsbridge.hlr.verification_numbers import Halt, Numbers
-from smsbridge.hlr.verification_source import Page, Source
-from smsbridge.hlr.verification_writes import Writer
+from smsbridge.hlr.verification.numbers import Halt, Numbers
+from smsbridge.hlr.verification.patience import Patience
+from smsbridge.hlr.verification.source import Page, Source
+from smsbridge.hlr.verification.writes import Writer
 from smsbridge.runtime import tasks
 from smsbridge.store.care import Care
 from smsbridge.store.verifications import Done, Record, Verifications

@@ -14,11 +14,11 @@ from functools import partial
 from smsbridge.core.provider import Profile
 from smsbridge.core.verification import Quote, Reason
 from smsbridge.hlr.lookups import LookupService
-from smsbridge.hlr.patience import Patience
 from smsbridge.hlr.prices import Prices
 from smsbridge.hlr.rules import Rules
-from smsbridge.hlr.verification_numbers import Halt
-from smsbridge.hlr.verification_source import Source
+from smsbridge.hlr.verification.numbers import Halt
+from smsbridge.hlr.verification.patience import Patience
+from smsbridge.hlr.verification.source import Source
 from smsbridge.smsc import errors as smsc_errors
 from smsbridge.store.account import Accounts, NoPermit
 from smsbridge.store.care import Care

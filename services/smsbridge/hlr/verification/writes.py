@@ -15,8 +15,8 @@ from smsbridge.bitrix24 import errors as portal_errors
 from smsbridge.core import errors
 from smsbridge.core.errand import EntityType
 from smsbridge.hlr.entities import ProviderCrm
-from smsbridge.hlr.patience import Patience
 from smsbridge.hlr.updates import Change, Updates
+from smsbridge.hlr.verification.patience import Patience
 from smsbridge.runtime import tasks
 
 # What a command may meet that is no word about its entity.

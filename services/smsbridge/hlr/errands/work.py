@@ -18,12 +18,12 @@ from smsbridge.core.errand import ErrandKind
 from smsbridge.core.installation import Installation
 from smsbridge.core.message import TokenCheck
 from smsbridge.core.provider import Provider
-from smsbridge.hlr import channels, ends, errands, settling
-from smsbridge.hlr.answering import Answering
-from smsbridge.hlr.channels import Channels
-from smsbridge.hlr.enriching import Enriching
 from smsbridge.hlr.entities import Crms, Installations, PortalApis, ProviderCrm
-from smsbridge.hlr.load import Load
+from smsbridge.hlr.errands import channels, desk, ends, settling
+from smsbridge.hlr.errands.answering import Answering
+from smsbridge.hlr.errands.channels import Channels
+from smsbridge.hlr.errands.enriching import Enriching
+from smsbridge.hlr.errands.load import Load
 from smsbridge.hlr.metrics import HlrMetrics
 from smsbridge.hlr.settings import HlrSettings
 from smsbridge.hlr.updates import Ref
@@ -86,7 +86,7 @@ class ErrandWork:
             owner=owner,
             lease_ms=lease_ms,
             most=_AT_ONCE if works or entry.provider.removed else 0,
-            longest_ms=errands.LONGEST_MS,
+            longest_ms=desk.LONGEST_MS,
         )
         self._count_dropped(entry.provider, taken)
         if not taken.errands:
@@ -187,7 +187,7 @@ class ErrandWork:
         for one in list(load.left.values()):
             if one.errand.kind is not ErrandKind.STEP and entry.provider.removed:
                 load.end(one, ends.REMOVED)
-            elif not errands.is_wanted(entry, one.errand.kind):
+            elif not desk.is_wanted(entry, one.errand.kind):
                 load.end(one, ends.OFF)
 
     def _end_all(self, load: Load, word: str) -> None:

@@ -5,8 +5,8 @@ import structlog
 from smsbridge.bitrix24 import crm
 from smsbridge.bitrix24 import errors as portal_errors
 from smsbridge.core import errors
-from smsbridge.hlr import ends
-from smsbridge.hlr.load import Load
+from smsbridge.hlr.errands import ends
+from smsbridge.hlr.errands.load import Load
 from smsbridge.store.errands import Taken
 
 log = structlog.get_logger()

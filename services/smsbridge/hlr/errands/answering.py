@@ -12,10 +12,11 @@ from smsbridge.bitrix24 import batch, bizproc, client, crm, limiter
 from smsbridge.bitrix24.steps import Returned
 from smsbridge.core.errand import ErrandKind
 from smsbridge.core.number import Facts, LookupState, Reachability
-from smsbridge.hlr import ends, entities, knowing, settling
+from smsbridge.hlr import entities
 from smsbridge.hlr.buying import BUDGET
-from smsbridge.hlr.knowing import Knowing
-from smsbridge.hlr.load import Load
+from smsbridge.hlr.errands import ends, knowing, settling
+from smsbridge.hlr.errands.knowing import Knowing
+from smsbridge.hlr.errands.load import Load
 from smsbridge.hlr.lookups import REMOVED
 from smsbridge.hlr.settings import HlrSettings
 from smsbridge.hlr.updates import run

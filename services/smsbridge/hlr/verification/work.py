@@ -16,10 +16,10 @@ from smsbridge.core.verification import NEEDS_QUOTE, Reason, State
 from smsbridge.hlr import rules as hlr_rules
 from smsbridge.hlr.entities import Crms, ProviderCrm
 from smsbridge.hlr.rules import Rules
-from smsbridge.hlr.verification_numbers import Halt
-from smsbridge.hlr.verification_quote import Quoting
-from smsbridge.hlr.verification_run import Lost, Run, Tools
-from smsbridge.hlr.verification_source import CrmSource, FileSource, Source
+from smsbridge.hlr.verification.numbers import Halt
+from smsbridge.hlr.verification.quote import Quoting
+from smsbridge.hlr.verification.run import Lost, Run, Tools
+from smsbridge.hlr.verification.source import CrmSource, FileSource, Source
 from smsbridge.provisioning import sections
 from smsbridge.runtime import tasks
 from smsbridge.smsc import account as smsc_account

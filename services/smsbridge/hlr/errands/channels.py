@@ -12,9 +12,10 @@ from smsbridge.bitrix24 import crm, errors, limiter
 from smsbridge.bitrix24.crm import Entity
 from smsbridge.core.errand import EntityType, ErrandKind
 from smsbridge.core.message import Channel
-from smsbridge.hlr import ends, entities, settling
+from smsbridge.hlr import entities
 from smsbridge.hlr.entities import ProviderCrm
-from smsbridge.hlr.load import Load
+from smsbridge.hlr.errands import ends, settling
+from smsbridge.hlr.errands.load import Load
 from smsbridge.hlr.settings import HlrSettings
 from smsbridge.hlr.updates import Change, Ref, Updates, may_be_done, run
 from smsbridge.store.channels import ChannelMarks, Field, Mark

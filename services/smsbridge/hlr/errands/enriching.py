@@ -10,10 +10,11 @@ from smsbridge.bitrix24 import forms, limiter
 from smsbridge.bitrix24.crm import Entity
 from smsbridge.core.errand import EntityType, ErrandKind
 from smsbridge.core.number import Facts
-from smsbridge.hlr import ends, entities, knowing, settling
+from smsbridge.hlr import entities
 from smsbridge.hlr.entities import ProviderCrm
-from smsbridge.hlr.knowing import Knowing, Known
-from smsbridge.hlr.load import Load
+from smsbridge.hlr.errands import ends, knowing, settling
+from smsbridge.hlr.errands.knowing import Knowing, Known
+from smsbridge.hlr.errands.load import Load
 from smsbridge.hlr.settings import HlrSettings
 from smsbridge.hlr.updates import Change, Ref, Updates
 from smsbridge.provisioning import sections, spec

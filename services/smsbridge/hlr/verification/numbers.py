@@ -16,9 +16,9 @@ from smsbridge.core.provider import Profile
 from smsbridge.core.verification import Reason
 from smsbridge.hlr.buying import BUDGET
 from smsbridge.hlr.lookups import REMOVED, UNANSWERED, LookupService
-from smsbridge.hlr.patience import Patience
 from smsbridge.hlr.rules import Rules
 from smsbridge.hlr.settings import VerificationSettings
+from smsbridge.hlr.verification.patience import Patience
 from smsbridge.runtime import tasks
 from smsbridge.store.care import Care
 

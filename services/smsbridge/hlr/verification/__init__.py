@@ -1,0 +1,1 @@
+"""Verifications of contact bases: a quote first, then each number once, and the CRM shows what is known."""
