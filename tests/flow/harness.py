@@ -79,7 +79,17 @@ SHORT: dict[str, Any] = {
         }
     },
     "portal": {"requests_per_second": 20.0},
-    "hlr": {"errand_lease_seconds": 8.0, "errand_idle_seconds": 0.5, "hand_rest_seconds": 1.0},
+    "hlr": {
+        "post_total_seconds": 1.5,
+        "margin_seconds": 2.0,
+        "first_question_seconds": 0.5,
+        "second_ask_seconds": 0.5,
+        "late_ask_seconds": 10.0,
+        "idle_seconds": 0.2,
+        "errand_lease_seconds": 8.0,
+        "errand_idle_seconds": 0.5,
+        "hand_rest_seconds": 1.0,
+    },
     "gateway": {"leave_seconds": 0.2},
     "supervisor": {"restart_first_seconds": 0.1},
 }

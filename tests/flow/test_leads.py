@@ -11,6 +11,15 @@ from smsbridge.sandbox.orders import EntitiesOrder
 from smsbridge.sandbox.settings import Profile
 from tests.flow import harness
 
+KILLS = 4
+SOON_AGAIN = {
+    **harness.SHORT,
+    "hlr": {
+        **harness.SHORT["hlr"],
+        "unanswered_rest_seconds": 5.0,
+        "errand_retry_most_seconds": 5.0,
+    },
+}
 OPERATOR, REGION = "UF_CRM_OPERATOR", "UF_CRM_REGION"
 
 
@@ -33,10 +42,10 @@ async def test_leads_from_calls_are_enriched_and_others_are_not(tmp_path: Path, 
 
 @pytest.mark.parametrize("profile", Profile)
 async def test_a_storm_of_leads_while_roles_die(tmp_path: Path, profile: Profile) -> None:
-    async with harness.running(tmp_path, plan(profile, "all")) as stack:
+    async with harness.running(tmp_path, plan(profile, "all"), config=SOON_AGAIN) as stack:
         await bound(stack, "ONCRMLEADADD")
         leads = await new(stack, [[phone] for phone in harness.good_phones(300)], SOURCE_ID="CALL")
-        for _ in range(4):
+        for _ in range(KILLS):
             await asyncio.sleep(0.7)
             stack.kill("hlr")
 
@@ -53,7 +62,9 @@ async def test_a_storm_of_leads_while_roles_die(tmp_path: Path, profile: Profile
 
         await harness.until(enriched, seconds=120, what=stack.log_tail)
         ledger = await stack.smsc_ledger(profile.value)
-        assert ledger.looked_up_again == 0
+        # Profile guide: nobody can tell what came of a dead process's requests, two at a time. After a rest
+        # they are made again.
+        assert ledger.looked_up_again <= (2 * KILLS if profile is Profile.GUIDE else 0)
         assert not any("error_9" in results for results in ledger.requests.values())
         traffic = await stack.control.traffic(harness.DOMAIN)
         assert (traffic.status_503, traffic.status_429) == (0, 0)

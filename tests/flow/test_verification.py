@@ -15,16 +15,11 @@ from smsbridge.sandbox.orders import EntitiesOrder
 from smsbridge.sandbox.settings import Profile
 from tests.flow import harness
 
-# The look-ups' times by the same measure as the sender's; and who is dead is followed soon.
+# Who is dead is followed soon.
 CONFIG: dict[str, Any] = {
     **harness.SHORT,
     "hlr": {
-        "post_total_seconds": 1.5,
-        "margin_seconds": 2.0,
-        "first_question_seconds": 0.5,
-        "second_ask_seconds": 0.5,
-        "late_ask_seconds": 10.0,
-        "idle_seconds": 0.2,
+        **harness.SHORT["hlr"],
         "verification": {
             "idle_seconds": 0.2,
             "lease_seconds": 2.0,
