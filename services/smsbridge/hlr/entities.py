@@ -21,6 +21,7 @@ from smsbridge.provisioning import fields, sections, spec
 from smsbridge.smsc import numbers
 
 _FIELDS_KEPT_SECONDS = 600.0
+_LACKING_KEPT_SECONDS = 20.0  # what is missing is about to be made, or mended by hand
 # An entity of several phones is as reachable as its best one.
 _BEST_FIRST = (Reachability.ACTIVE, Reachability.UNAVAILABLE, Reachability.UNKNOWN, Reachability.ABSENT)
 
@@ -86,7 +87,9 @@ class ProviderCrm:
 
 
 class Crms:
-    """The CRMs of all providers. What fields a portal has is looked at again every ten minutes."""
+    """The CRMs of all providers. What fields a portal has is looked at again every ten minutes, and sooner
+    where some are missing.
+    """
 
     def __init__(
         self,
@@ -117,14 +120,16 @@ class Crms:
             return None
         names = fields.names_of(entry.sections)
         key = (uid, member_id, names)
-        looked, known = self._known.get(key, (0.0, None))
-        if known is not None and self._monotonic() - looked < _FIELDS_KEPT_SECONDS:
+        until, known = self._known.get(key, (0.0, None))
+        if known is not None and self._monotonic() < until:
             return known
         api = self._apis.api(entry.provider, member_id)
         found = await _fields(api, names, priority=priority)
         self._known = {other: value for other, value in self._known.items() if other[0] != uid}
         crm = ProviderCrm(entry.provider, api, names, found)
-        self._known[key] = (self._monotonic(), crm)
+        whole = sum(map(len, found.values())) == len(fields.wanted(names))
+        kept_seconds = _FIELDS_KEPT_SECONDS if whole else _LACKING_KEPT_SECONDS
+        self._known[key] = (self._monotonic() + kept_seconds, crm)
         return crm
 
 
