@@ -3,12 +3,21 @@ people type is `smsc.numbers`' business.
 """
 
 import re
+from collections.abc import Iterable
+
+from smsbridge.core import errors
 
 _SHAPE = re.compile(r"[1-9][0-9]{6,14}\Z")  # E.164: at most 15 digits, none starts with 0
 
 
 def is_msisdn(text: str) -> bool:
     return _SHAPE.match(text) is not None
+
+
+def check_all(msisdns: Iterable[str], *, field: str) -> None:
+    """Raises InputError that names the field, and not the number."""
+    if not all(map(is_msisdn, msisdns)):
+        raise errors.InputError("holds something that is no full international number in digits", field=field)
 
 
 def digits_only(text: str) -> str:

@@ -173,10 +173,7 @@ class LookupService:
             raise errors.InputError(
                 f"at most {self._settings.max_numbers} numbers at a time", field="msisdns"
             )
-        if not all(map(msisdn.is_msisdn, msisdns)):
-            raise errors.InputError(
-                "holds something that is no full international number in digits", field="msisdns"
-            )
+        msisdn.check_all(msisdns, field="msisdns")
 
     async def _read(self, rules: Rules, msisdns: Sequence[str], ages: Ages) -> dict[str, Standing]:
         asked = list(dict.fromkeys(msisdns))

@@ -55,7 +55,7 @@ class HlrService:
         """Preferred channels; a number without one is left out. Raises InputError and StoreAway."""
         if len(msisdns) > self._max_numbers:
             raise errors.InputError(f"at most {self._max_numbers} numbers at a time", field="msisdns")
-        _check_numbers(msisdns, field="msisdns")
+        msisdn.check_all(msisdns, field="msisdns")
         if not self._learns(provider_uid):
             return {}
         known = await self._preferences.get(provider_uid, msisdns)
@@ -65,7 +65,7 @@ class HlrService:
 
     async def learn(self, items: Sequence[LearnedFor]) -> None:
         """At least once: a repeat changes nothing. Raises InputError and StoreAway."""
-        _check_numbers([item.learned.msisdn for item in items], field="learned.msisdn")
+        msisdn.check_all([item.learned.msisdn for item in items], field="learned.msisdn")
         for provider_uid in dict.fromkeys(item.provider_uid for item in items):
             of_provider = [item.learned for item in items if item.provider_uid == provider_uid]
             if not self._learns(provider_uid):
@@ -87,8 +87,3 @@ class HlrService:
     def _count(self, learned: Sequence[Learned], result: str) -> None:
         for one in learned:
             self._metrics.learned.labels(channel=one.channel.value, result=result).inc()
-
-
-def _check_numbers(msisdns: Sequence[str], *, field: str) -> None:
-    if not all(map(msisdn.is_msisdn, msisdns)):
-        raise errors.InputError("holds something that is no full international number in digits", field=field)

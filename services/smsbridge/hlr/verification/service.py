@@ -138,10 +138,7 @@ class VerificationService:
             raise errors.InputError("a file takes no filter", field="source.filter")
         if len(msisdns) > most:
             raise errors.InputError(f"at most {most} numbers", field="numbers")
-        if not all(map(msisdn.is_msisdn, msisdns)):
-            raise errors.InputError(
-                "holds something that is no full international number in digits", field="numbers"
-            )
+        msisdn.check_all(msisdns, field="numbers")
 
     async def _find(self, id: str, uid: str) -> tuple[Provider, Record]:
         for provider in [one for one in self._entries.all() if uid in ("", one.uid)]:
