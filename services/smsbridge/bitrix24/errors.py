@@ -89,6 +89,10 @@ class PortalGone(PortalRefused):
     code = "PortalGone"
 
 
+# The installation does not work, whatever was asked: no word about one call or command.
+OF_INSTALLATION = (TokenExpired, InstallationBroken, ClientRefused, PortalGone)
+
+
 class PortalUnavailable(PortalError, errors.Away):
     code = "PortalUnavailable"
 

@@ -11,18 +11,11 @@ from smsbridge.store.errands import Taken
 
 log = structlog.get_logger()
 
-# The whole installation does not work: that is no word about this command.
-_OF_ALL = (
-    portal_errors.TokenExpired,
-    portal_errors.InstallationBroken,
-    portal_errors.ClientRefused,
-    portal_errors.PortalGone,
-)
-
 
 def waits(error: errors.SmsbridgeError) -> bool:
     """Whether it may go better later."""
-    return isinstance(error, (errors.Away, *_OF_ALL)) or not isinstance(error, errors.Refused)
+    again = (errors.Away, *portal_errors.OF_INSTALLATION)
+    return isinstance(error, again) or not isinstance(error, errors.Refused)
 
 
 def failed(load: Load, one: Taken, error: portal_errors.PortalError) -> None:

@@ -20,13 +20,7 @@ from smsbridge.hlr.verification.patience import Patience
 from smsbridge.runtime import tasks
 
 # What a command may meet that is no word about its entity.
-_OF_ALL = (
-    portal_errors.InstallationBroken,
-    portal_errors.InsufficientScope,
-    portal_errors.ClientRefused,
-    portal_errors.PortalGone,
-    portal_errors.TokenExpired,
-)
+_OF_ALL = (portal_errors.InsufficientScope, *portal_errors.OF_INSTALLATION)
 WRITTEN, GONE, REFUSED = "written", "gone", "refused"
 
 
