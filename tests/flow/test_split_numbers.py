@@ -81,7 +81,7 @@ async def confirmed(stack: split.SplitStack) -> str:
         (budget,) = await client.budgets()
         found = await client.start_verification(budget.provider_uid, Source(EntityType.CONTACT), ())
         found = await stands(stack, found.id)
-        assert found.state is State.QUOTED
+        assert (found.state, found.reason) == (State.QUOTED, "")
         await client.confirm_verification(found.id)
         return found.id
 

@@ -188,6 +188,17 @@ async def test_a_portal_that_cannot_be_called_or_lacks_the_fields(store: Store) 
         assert (failed.state, failed.reason) == (State.FAILED, "no_fields")
 
 
+async def test_what_was_missing_is_seen_as_soon_as_it_is_there(store: Store) -> None:
+    async with world(store, installed=False) as one, role(one):
+        one.add([ACTIVE])
+        assert (await one.quoted()).reason == "not_installed"
+        await verification_lab.install(one)
+        assert (await one.quoted()).reason == "no_fields"
+        await verification_lab.make_fields(one)
+        quoted = await one.quoted()
+        assert (quoted.state, quoted.reason) == (State.QUOTED, "")
+
+
 async def test_a_contact_is_as_reachable_as_its_best_phone(store: Store) -> None:
     ten = [f"+799920{n:03d}97" for n in range(9)] + [OFF]
     async with world(store, Profile.HTTP) as one, role(one):

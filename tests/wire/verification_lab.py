@@ -44,6 +44,7 @@ class World:
     sandbox: Sandbox
     control: SandboxClient
     provider: Provider
+    portals: Portals
     client: clients.HlrClient
     hlr: hlr_lab.Hlr | None = None
 
@@ -174,13 +175,13 @@ async def world(
             prices=Prices(hlr=Decimal(price), sms=Decimal(sms) if sms else None),
             sandbox=True,
         )  # fmt: skip
-        made = World(store, sandbox, control, one, client=None)  # type: ignore[arg-type]
         book = installations.Installations(store, senders.KEYRING)
         portals = Portals(http, PortalLimiter(store, limits), book)
+        made = World(store, sandbox, control, one, portals, client=None)  # type: ignore[arg-type]
         if installed:
-            member_id = await install(made, portals, book)
+            await install(made)
             if with_fields:
-                await make_fields(made, portals, member_id)
+                await make_fields(made)
         yield made
 
 
@@ -190,27 +191,26 @@ def with_profile(world: World, profile: Profile) -> World:
     return replace(world, provider=replace(world.provider, account=account))
 
 
-async def install(world: World, portals: Portals, book: installations.Installations) -> str:
-    """The portal's member_id."""
+async def install(world: World) -> None:
     report = await world.control.install(DOMAIN, url=NOWHERE)
-    info = await portals.oauth(world.provider).app_info(report.access_token)
+    info = await world.portals.oauth(world.provider).app_info(report.access_token)
     now = int(time.time())
     tokens = Tokens(
         report.access_token, report.refresh_token, now + 3600, user_id="1",
         scopes=tuple(sorted(info.scopes)), client_endpoint=world.sandbox.portal_url(DOMAIN),
     )  # fmt: skip
-    await book.install(
+    await installations.Installations(world.store, senders.KEYRING).install(
         InstallEvent(
             EventKind.INSTALL, CLIENT_ID, info.member_id, DOMAIN, tokens, report.application_token, now
         )
     )
-    return info.member_id
 
 
-async def make_fields(world: World, portals: Portals, member_id: str) -> None:
+async def make_fields(world: World) -> None:
     maker = fields.Maker()
     wanted = fields.wanted(spec.Fields())
-    refusals = await maker.make(portals.api(world.provider, member_id), wanted, looked_at=maker.moment())
+    api = world.portals.api(world.provider, world.portal.member_id)
+    refusals = await maker.make(api, wanted, looked_at=maker.moment())
     assert refusals == []
     world.crm.take_raised()
 

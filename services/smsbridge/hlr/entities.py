@@ -29,6 +29,8 @@ _BEST_FIRST = (Reachability.ACTIVE, Reachability.UNAVAILABLE, Reachability.UNKNO
 class Installations(Protocol):
     def for_provider(self, provider: Provider) -> Installation | None: ...
 
+    async def refresh(self) -> None: ...
+
 
 class PortalApis(Protocol):
     def api(self, provider: Provider, member_id: str) -> client.PortalApi: ...
@@ -113,6 +115,11 @@ class Crms:
         found = self._installations.for_provider(entry.provider)
         return found.member_id if found is not None and found.works else ""
 
+    async def look_again(self, uid: str) -> None:
+        """Nothing seen of this provider before counts any more. Raises StoreAway."""
+        await self._installations.refresh()
+        self._forget(uid)
+
     async def of(self, uid: str, *, priority: limiter.Priority) -> ProviderCrm | None:
         """None where the application is not installed or the provider is gone. Raises a PortalError."""
         member_id, entry = self.portal(uid), self._entries.entry(uid)
@@ -125,12 +132,15 @@ class Crms:
             return known
         api = self._apis.api(entry.provider, member_id)
         found = await _fields(api, names, priority=priority)
-        self._known = {other: value for other, value in self._known.items() if other[0] != uid}
+        self._forget(uid)
         crm = ProviderCrm(entry.provider, api, names, found)
         whole = sum(map(len, found.values())) == len(fields.wanted(names))
         kept_seconds = _FIELDS_KEPT_SECONDS if whole else _LACKING_KEPT_SECONDS
         self._known[key] = (self._monotonic() + kept_seconds, crm)
         return crm
+
+    def _forget(self, uid: str) -> None:
+        self._known = {key: value for key, value in self._known.items() if key[0] != uid}
 
 
 async def _fields(

@@ -12,6 +12,7 @@ from ulid import ULID
 from smsbridge.bitrix24 import errors as portal_errors
 from smsbridge.bitrix24 import limiter
 from smsbridge.core import errors
+from smsbridge.core.errand import EntityType
 from smsbridge.core.verification import NEEDS_QUOTE, Reason, State
 from smsbridge.hlr import rules as hlr_rules
 from smsbridge.hlr.entities import Crms, ProviderCrm
@@ -29,13 +30,7 @@ from smsbridge.store.verifications import Record, Spent
 log = structlog.get_logger()
 
 # No word about the filter: the installation, or what the application may do.
-_NOT_THE_FILTER = (
-    portal_errors.AccessDenied,
-    portal_errors.InstallationBroken,
-    portal_errors.ClientRefused,
-    portal_errors.PortalGone,
-    portal_errors.TokenExpired,
-)
+_NOT_THE_FILTER = (portal_errors.AccessDenied, *portal_errors.OF_INSTALLATION)
 
 
 class VerificationWork:
@@ -170,17 +165,20 @@ class VerificationWork:
             await self._run(rules, record, token, source, crm)
 
     async def _crm(self, uid: str, record: Record) -> ProviderCrm | None:
+        """Raises Halt only for what is missing now: what was seen a while ago may be made since."""
         kind = record.source.entity
         if kind is None:
             return None
-        crm = await self._tools.patience(lambda: self._crms.of(uid, priority=limiter.Priority.VERIFICATION))
-        if crm is None:
-            raise Halt(Reason.NOT_INSTALLED)
-        names = crm.names
-        wanted = {names.operator, names.region, names.reachability, names.checked_at}
-        if wanted.isdisjoint(crm.fields[kind]):
-            raise Halt(Reason.NO_FIELDS)
+        crm = await self._seen(uid)
+        if _lacking(crm, kind):
+            await self._tools.patience(lambda: self._crms.look_again(uid))
+            crm = await self._seen(uid)
+        if lacking := _lacking(crm, kind):
+            raise Halt(lacking)
         return crm
+
+    async def _seen(self, uid: str) -> ProviderCrm | None:
+        return await self._tools.patience(lambda: self._crms.of(uid, priority=limiter.Priority.VERIFICATION))
 
     def _source(self, uid: str, record: Record, crm: ProviderCrm | None) -> Source:
         kind = record.source.entity
@@ -247,3 +245,11 @@ class VerificationWork:
             return
         again = None if reason in NEEDS_QUOTE else round(self._tools.settings.pause_seconds * 1000)
         await patience(lambda: verifications.pause(uid, record.id, token, reason, again_ms=again))
+
+
+def _lacking(crm: ProviderCrm | None, kind: EntityType) -> Reason | None:
+    if crm is None:
+        return Reason.NOT_INSTALLED
+    names = crm.names
+    wanted = {names.operator, names.region, names.reachability, names.checked_at}
+    return Reason.NO_FIELDS if wanted.isdisjoint(crm.fields[kind]) else None
