@@ -16,7 +16,7 @@ from smsbridge.commands import common, figures
 from smsbridge.commands.top_view import Sample, picture
 from smsbridge.core import errors
 from smsbridge.rpc import clients
-from smsbridge.runtime import rpc, rundir
+from smsbridge.runtime import process, rpc, rundir
 
 _SECONDS = 1.0
 
@@ -62,8 +62,7 @@ def top(
     if once or not console.is_terminal:
         asyncio.run(_once(where, console))
         return
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_live(where, console))
+    asyncio.run(_live(where, console))
 
 
 def _internal(data: Path | None) -> str:
@@ -84,13 +83,21 @@ async def _once(where: Where, console: Console) -> None:
 
 
 async def _live(where: Where, console: Console) -> None:
+    """A look that is under way is ended first: a call that is cut off may swallow what cuts it."""
+    stop = process.stop_on_signals()
     async with asking(where) as look:
         before, now = None, await look()
         with Live(picture(before, now), console=console, auto_refresh=False) as live:
-            while True:
-                await asyncio.sleep(_SECONDS)
+            while not await _stops(stop):
                 before, now = now, await look()
                 live.update(picture(before, now), refresh=True)
+
+
+async def _stops(stop: asyncio.Event) -> bool:
+    """Whether it is over, after a second at the latest."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), _SECONDS)
+    return stop.is_set()
 
 
 @contextlib.asynccontextmanager
