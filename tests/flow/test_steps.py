@@ -11,6 +11,7 @@ from smsbridge.sandbox.settings import Profile
 from tests.flow import harness
 
 GOOD, ABSENT, NOT_ON_VIBER = "+79994000001", "+79994000097", "+79994000080"
+SILENT = "+79994000091"  # never a receipt
 
 
 @pytest.mark.parametrize("profile", Profile)
@@ -43,7 +44,7 @@ async def test_a_robot_sends_and_waits_for_the_end(tmp_path: Path, profile: Prof
         delivered = await run(stack, "smsc.send", phone=GOOD, channel="viber", **whole)
         fell_back = await run(stack, "smsc.send", phone=NOT_ON_VIBER, channel="cascade", **whole)
         dead = await run(stack, "smsc.send", phone=ABSENT, channel="sms", **whole)
-        at_once = await run(stack, "smsc.send", phone=GOOD, text="Ждём вас", await_final="N")
+        at_once = await run(stack, "smsc.send", phone=SILENT, text="Ждём вас", await_final="N")
         tokens = [delivered, fell_back, dead]
         found = await answered(stack, [*tokens, at_once])
         shown = [(found[t].values["status"], found[t].values.get("channel", "")) for t in tokens]
@@ -83,10 +84,9 @@ async def test_answers_survive_roles_that_die(tmp_path: Path) -> None:
 async def test_a_wait_that_ended_first_is_no_fault(tmp_path: Path) -> None:
     async with harness.running(tmp_path, plan(Profile.GUIDE)) as stack:
         await registered(stack)
-        silent = "+79994000091"  # never a receipt
         order = RunOrder(
             code="smsc.send",
-            properties={"phone": silent, "text": "Ау", "await_final": "Y"},
+            properties={"phone": SILENT, "text": "Ау", "await_final": "Y"},
             timeout_seconds=2,
         )
         token = (await stack.control.run(harness.DOMAIN, order)).token

@@ -140,8 +140,25 @@ class Lab:
 
         await until(done, seconds=seconds)
 
+    async def nothing_waits(self) -> None:
+        """The portal was told all there is to tell."""
+
+        async def done() -> bool:
+            return (await self.way.deliveries.ledger(self.way.uid)).portal_outbox == 0
+
+        await until(done)
+
     def figure(self, name: str, **labels: str) -> float:
         return self.metrics.get_sample_value(name, labels) or 0.0
+
+    async def figures(self, expected: float, name: str, **labels: str) -> None:
+        """It comes to exactly this: what is done is counted a moment later."""
+
+        async def counted() -> bool:
+            return self.figure(name, **labels) >= expected
+
+        await until(counted)
+        assert self.figure(name, **labels) == expected
 
 
 def to_proto(lab: Lab, item: receipts.Submission) -> status_pb2.Submission:

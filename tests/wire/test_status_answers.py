@@ -110,15 +110,9 @@ async def sent(way: Journey, step: StepReport, number: int = 1, **changes: Any) 
     return mid
 
 
-async def nothing_waits(way: Journey) -> None:
-    async def done() -> bool:
-        return (await way.deliveries.ledger(way.uid)).portal_outbox == 0
-
-    await until(done)
-
-
-def figure(lab: Lab, name: str, result: str) -> float:
-    return lab.figure(f"smsbridge_portal_{name}_total", namespace="crm", provider="smsc", result=result)
+async def counted(lab: Lab, name: str, result: str, expected: int) -> None:
+    labels = {"namespace": "crm", "provider": "smsc", "result": result}
+    await lab.figures(expected, f"smsbridge_portal_{name}_total", **labels)
 
 
 async def test_the_step_gets_how_its_message_ended(lab: Lab, runs: Steps) -> None:
@@ -135,9 +129,9 @@ async def test_the_step_gets_how_its_message_ended(lab: Lab, runs: Steps) -> Non
         "reason": "",
     }
     assert (told.waits, told.timed_out, told.answers) == (False, False, 1)
-    await nothing_waits(lab.way)
+    await lab.nothing_waits()
     assert await lab.way.story(mid) == ["accepted", "sending", "sent", "receipt", "step_answered"]
-    assert figure(lab, "answers", "written") == 1
+    await counted(lab, "answers", "written", 1)
     assert lab.portal.seen.methods == {ANSWERS: 1}
 
 
@@ -164,7 +158,7 @@ async def test_a_step_that_does_not_wait_for_the_end_is_told_at_once_and_no_more
     await lab.way.pump()
     await lab.way.say(mid, 22)
     await lab.way.say(mid, 1)
-    await nothing_waits(lab.way)
+    await lab.nothing_waits()
     assert (await runs.of(step)).answers == 1
 
 
@@ -188,13 +182,13 @@ async def test_once_over_a_restart_of_the_role(
         told, waiting = await sent(lab.way, before), await sent(lab.way, after, 2)
         await lab.way.say(told, 22)
         await runs.answered(before)
-        await nothing_waits(lab.way)
+        await lab.nothing_waits()
     way = Journey(store, made)
     await way.say(waiting, 1)  # nobody is there
     async with status_lab.running(store, sandbox, made) as lab:
         await way.say(told, 1)
         await runs.answered(after)
-        await nothing_waits(lab.way)
+        await lab.nothing_waits()
     assert [(await runs.of(step)).answers for step in (before, after)] == [1, 1]
     assert [(await runs.of(step)).values["status"] for step in (before, after)] == ["failed", "delivered"]
 
@@ -214,7 +208,7 @@ async def test_an_answer_cut_off_by_a_stop_goes_again_and_counts_once(
     async with status_lab.running(store, sandbox, made) as lab:
         await lab.way.say(mid, 1)  # the newest goes; the step keeps the first
         await runs.answered(step, times=2)
-        await nothing_waits(lab.way)
+        await lab.nothing_waits()
         assert (await runs.of(step)).values["status"] == "failed"
         assert (await lab.way.story(mid)).count("step_answered") == 1
 
@@ -235,7 +229,7 @@ async def test_an_unanswered_batch_goes_again_and_the_step_takes_one(
     mid = await sent(lab.way, step)
     await lab.way.say(mid, 1)
     told = await runs.answered(step, times=2)
-    await nothing_waits(lab.way)
+    await lab.nothing_waits()
     assert (told.values["status"], told.waits) == ("delivered", False)
     story = await lab.way.story(mid)
     assert story[-2:] == ["portal_unanswered", "step_answered"]
@@ -256,7 +250,7 @@ async def test_trouble_that_passes_costs_no_answer(lab: Lab, runs: Steps, fault:
     step = await runs.run()
     await lab.way.say(await sent(lab.way, step), 1)
     told = await runs.answered(step)
-    await nothing_waits(lab.way)
+    await lab.nothing_waits()
     assert (told.values["status"], (await runs.of(step)).answers) == ("delivered", 1)
 
 
@@ -266,7 +260,7 @@ async def test_a_step_whose_wait_ended_first_takes_nothing(lab: Lab, runs: Steps
     await runs.times_out(step)
     await lab.way.say(mid, 1)
     await runs.answered(step)
-    await nothing_waits(lab.way)
+    await lab.nothing_waits()
     over = await runs.of(step)
     assert (over.values, over.answers) == ({"IsTimeout": 1}, 1)
 
@@ -276,14 +270,14 @@ async def test_a_step_that_the_portal_says_is_over_ends_the_matter(lab: Lab, run
     step = await runs.run()
     mid = await sent(lab.way, step)
     await lab.way.say(mid, 22)
-    await nothing_waits(lab.way)
+    await lab.nothing_waits()
     record = await lab.client.get_message(mid)
     assert [event.what for event in record.events][-1] == "step_over"
     assert (record.portal_written, record.portal_wanted, record.next_step) == ("", "", "")
     assert record.step_told_at_ms > 0
-    assert figure(lab, "answers", "over") == 1
+    await counted(lab, "answers", "over", 1)
     await lab.way.say(mid, 1)
-    await nothing_waits(lab.way)
+    await lab.nothing_waits()
     assert lab.portal.seen.methods[ANSWERS] == 1
 
 
@@ -294,8 +288,8 @@ async def test_what_the_portal_refuses_for_good_is_dropped_and_counted(lab: Lab,
     step = await runs.run()
     mid = await sent(lab.way, step)
     await lab.way.say(mid, 1)
-    await nothing_waits(lab.way)
-    assert figure(lab, "answers", "dropped") == 1
+    await lab.nothing_waits()
+    await counted(lab, "answers", "dropped", 1)
     told = (await lab.client.get_message(mid)).next_step
     assert told == "its workflow step is not told any more: the portal refused it (ERROR_WRONG_WORKFLOW_ID)"
 
@@ -325,12 +319,13 @@ async def test_answers_leave_before_statuses_and_in_one_batch_with_them(
         await status_lab.install(store, sandbox)
         await runs.answered(step)
         await lab.all_show(found, "delivered")
-        await nothing_waits(lab.way)
+        await lab.nothing_waits()
         # The portal's books name methods in the order in which they were called first.
         assert list(lab.portal.seen.methods) == [ANSWERS, STATUSES]
         assert lab.portal.seen.methods == {ANSWERS: 1, STATUSES: 60}
         assert (lab.portal.seen.batches, lab.portal.seen.largest_batch) == (2, 50)
-        assert (figure(lab, "answers", "written"), figure(lab, "updates", "written")) == (1, 60)
+        await counted(lab, "answers", "written", 1)
+        await counted(lab, "updates", "written", 60)
 
 
 async def test_where_answers_may_not_be_given_statuses_go_on(
@@ -374,11 +369,7 @@ async def test_a_method_whose_time_is_used_up_does_not_stop_the_other(
 
 async def landed(lab: Lab) -> None:
     """What was under way is settled: a full batch, whose statuses were put back."""
-
-    async def done() -> bool:
-        return figure(lab, "updates", "later") == 49
-
-    await until(done)
+    await counted(lab, "updates", "later", 49)
 
 
 async def test_two_writers_answer_each_step_once(
@@ -390,7 +381,7 @@ async def test_two_writers_answer_each_step_once(
         mids = [await sent(lab.way, step, number) for number, step in enumerate(found, 1)]
         for mid in mids:
             await lab.way.say(mid, 1)
-        await nothing_waits(lab.way)
+        await lab.nothing_waits()
     answered = [await runs.of(step) for step in found]
     assert {(step.answers, step.waits) for step in answered} == {(1, False)}
     assert [step.values["message_id"] for step in answered] == mids
@@ -424,7 +415,7 @@ async def test_the_message_says_what_its_step_was_told(lab: Lab, runs: Steps) ->
     assert "told the workflow step: nothing yet, to be told: delivered" in await printed(lab, mid)
     lab.portal.faults.clear()
     await runs.answered(step)
-    await nothing_waits(lab.way)
+    await lab.nothing_waits()
     after = await lab.client.get_message(mid)
     assert (after.portal_written, after.portal_wanted, after.next_step) == ("delivered", "", "")
     assert 0 <= after.step_told_at_ms - after.events[-1].at_ms < 1000

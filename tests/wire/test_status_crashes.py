@@ -268,11 +268,7 @@ async def test_two_workers_on_one_dirty_set(
         for mid in sent:  # some are in flight by now, some are written, some wait
             await lab.way.say(mid, 1)
         await lab.all_show(sent, "delivered")
-
-        async def nothing_waits() -> bool:
-            return (await lab.way.deliveries.ledger(lab.way.uid)).portal_outbox == 0
-
-        await until(nothing_waits)
+        await lab.nothing_waits()
         told = {tuple(lab.statuses(mid)) for mid in sent}
         assert told <= {("undelivered", "delivered"), ("delivered",)}
         versions = [(await lab.way.message(mid)).record for mid in sent[:5]]
