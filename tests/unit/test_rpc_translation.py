@@ -64,7 +64,6 @@ OUTGOING = rpc_message.Outgoing(
     token_digest="digest",
     code="smsc",
     attempt=2,
-    trace_id="trace",
 )
 
 

@@ -60,6 +60,7 @@ class Recorder:
     def __init__(self) -> None:
         self.calls: list[list[Any]] = []
         self.asked = 0  # calls, also those that were failed
+        self.traces: list[str] = []  # of those calls; empty for none
         self.fail: grpc.StatusCode | None = None
         self.hang = False
         self._news = asyncio.Condition()
@@ -70,6 +71,8 @@ class Recorder:
 
     async def take(self, items: Iterable[Any], context: grpc.aio.ServicerContext) -> None:
         self.asked += 1
+        told = {key: value for key, value in context.invocation_metadata() or () if key == "traceparent"}
+        self.traces.append(str(told.get("traceparent", "")))
         async with self._news:
             if self.fail is None and not self.hang:
                 self.calls.append(list(items))

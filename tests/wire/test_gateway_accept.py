@@ -4,6 +4,7 @@ import asyncio
 import json
 from pathlib import Path
 
+import grpc
 import pytest
 
 from smsbridge.api.v1 import sender_pb2, types_pb2
@@ -36,6 +37,22 @@ async def test_a_message_of_a_card_reaches_the_sender_whole(store: Store, tmp_pa
             attempt=1,
         )
         assert gateway.metric("smsbridge_gateway_accepts_total", origin="card", result="accepted") == 1
+
+
+async def test_a_message_s_id_is_the_trace_of_its_call(store: Store, tmp_path: Path) -> None:
+    await harness.register(store)
+    await harness.installed(store)
+    async with (
+        harness.running_owners() as owners,
+        harness.running_gateway(store, owners.endpoints, tmp_path) as gateway,
+    ):
+        owners.sender.fail = grpc.StatusCode.UNAVAILABLE  # so that it goes by the journal too
+        assert await gateway.post("handler", harness.form()) == (200, "{}")
+        owners.sender.fail = None
+        await owners.sender.heard(1)
+        assert len(owners.sender.traces) >= 2
+        root = harness.MESSAGE_ID[16:]
+        assert set(owners.sender.traces) == {f"00-{harness.MESSAGE_ID}-{root}-01"}
 
 
 @pytest.mark.parametrize(

@@ -403,7 +403,7 @@ async def test_a_repeated_post_is_handed_over_again_and_answered_200(
         assert [(item.dedupe_key, item.report_to) for item in owners.sender.items] == [
             (EVENT_TOKEN, types_pb2.REPORT_TO_ROBOT_AT_ONCE)
         ] * 2
-        ids = {intake.message_id_of(rpc_message.from_proto(item)) for item in owners.sender.items}
+        ids = {rpc_message.from_proto(item).id for item in owners.sender.items}
         assert len(ids) == 1
         assert [item.event_token for item in owners.hlr.errands.items] == [EVENT_TOKEN] * 2
         assert gateway.role.journal.depth == 0

@@ -27,6 +27,7 @@ from smsbridge.gateway.metrics import GatewayMetrics
 from smsbridge.gateway.service import Accepted, Accepting
 from smsbridge.gateway.settings import GatewaySettings
 from smsbridge.rpc import message as rpc_message
+from smsbridge.runtime import tracing
 
 log = structlog.get_logger()
 
@@ -192,9 +193,12 @@ class Doors:
     async def _take_message(
         self, door: Door, outgoing: rpc_message.Outgoing, *, weight: int, started: float
     ) -> web.Response:
-        accepted = await self._accepting.message(outgoing, weight=weight)
+        with tracing.within(tracing.id_of(outgoing.id)):
+            accepted = await self._accepting.message(outgoing, weight=weight)
+        seconds = self._monotonic() - started
         self._metrics.accepted(outgoing.origin, accepted)
-        self._metrics.accept_seconds.observe(self._monotonic() - started)
+        self._metrics.accept_seconds.observe(seconds)
+        tracing.span(tracing.Span.DOOR, outgoing.id, seconds=seconds, door=door.value, result=accepted.value)
         return self._refusal(door, 503) if accepted is Accepted.LOST else _ok()
 
     async def _step(

@@ -26,7 +26,9 @@ from smsbridge.core import delivery, errors, message, number
 from smsbridge.core.verification import Source, Verification
 from smsbridge.rpc import enums, facts
 from smsbridge.rpc import errors as rpc_errors
+from smsbridge.rpc import message as rpc_message
 from smsbridge.rpc import verification as rpc_verification
+from smsbridge.runtime import tracing
 
 Result = TypeVar("Result")
 Request_contra = TypeVar("Request_contra", contravariant=True)
@@ -78,13 +80,18 @@ class SenderClient:
     async def submit(
         self, messages: Sequence[sender_pb2.OutgoingMessage], *, timeout_seconds: float | None = None
     ) -> Sequence[sender_pb2.SubmitAnswer]:
-        """One answer for each message, in order. A repeat is harmless: the sender dedupes."""
-        response = await _once(
-            "sender",
-            self._stub.Submit,
-            sender_pb2.SubmitRequest(messages=messages),
-            timeout=timeout_seconds or self._deadlines.write_seconds,
-        )
+        """One answer for each message, in order. A repeat is harmless: the sender dedupes.
+
+        The call belongs to the trace of its first message; each has one of its own by its id.
+        """
+        first = tracing.id_of(rpc_message.from_proto(messages[0]).id) if messages else ""
+        with tracing.within(first):
+            response = await _once(
+                "sender",
+                self._stub.Submit,
+                sender_pb2.SubmitRequest(messages=messages),
+                timeout=timeout_seconds or self._deadlines.write_seconds,
+            )
         if len(response.answers) != len(messages):
             raise errors.Uncertain("the sender answered another number of messages than it was given")
         return response.answers
@@ -110,8 +117,13 @@ class StatusClient:
         self._deadlines = deadlines or Deadlines()
 
     async def record_submissions(self, submissions: Sequence[status_pb2.Submission]) -> None:
+        """In the trace of the first one's message, as `SenderClient.submit`."""
         request = status_pb2.RecordSubmissionsRequest(submissions=submissions)
-        await _once("status", self._stub.RecordSubmissions, request, timeout=self._deadlines.write_seconds)
+        first = tracing.id_of(submissions[0].message_id) if submissions else ""
+        with tracing.within(first):
+            await _once(
+                "status", self._stub.RecordSubmissions, request, timeout=self._deadlines.write_seconds
+            )
 
     async def record_receipts(
         self, receipts: Sequence[status_pb2.Receipt], *, timeout_seconds: float | None = None

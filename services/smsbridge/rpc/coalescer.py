@@ -8,6 +8,7 @@ It knows nothing of what it carries, and it never repeats a call: that is the ca
 """
 
 import asyncio
+import contextvars
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -82,7 +83,8 @@ class Coalescer(Generic[Item, Answer]):
     def _wake(self) -> None:
         self._woken = False
         while self._waiting and self._may_start():
-            task = self._loop.create_task(self._flush(*self._take()))
+            # Not in the context of whichever caller came first: the call is made for all of them.
+            task = self._loop.create_task(self._flush(*self._take()), context=contextvars.Context())
             self._under_way.add(task)
             task.add_done_callback(self._done)
 

@@ -4,6 +4,7 @@ What protobuf cannot carry (a lone surrogate from a JSON body) is replaced here,
 reached us is kept.
 """
 
+import hashlib
 from dataclasses import dataclass, field, replace
 
 from smsbridge.api.v1 import sender_pb2, types_pb2
@@ -31,7 +32,13 @@ class Outgoing:
     token_digest: str = ""
     code: str = ""
     attempt: int = 1
-    trace_id: str = ""
+
+    @property
+    def id(self) -> str:
+        """The portal's message_id, else one that follows from the caller's key: a repeat is known again."""
+        if self.message_id:
+            return self.message_id
+        return hashlib.sha256(f"{self.report_to}\0{self.dedupe_key}".encode()).hexdigest()[:32]
 
 
 def to_proto(outgoing: Outgoing) -> sender_pb2.OutgoingMessage:
@@ -70,7 +77,6 @@ def _to_proto(outgoing: Outgoing) -> sender_pb2.OutgoingMessage:
         token_digest=outgoing.token_digest,
         code=outgoing.code,
         attempt=outgoing.attempt,
-        trace_id=outgoing.trace_id,
     )
 
 
@@ -93,7 +99,6 @@ def from_proto(given: sender_pb2.OutgoingMessage) -> Outgoing:
         token_digest=given.token_digest,
         code=given.code,
         attempt=given.attempt or 1,
-        trace_id=given.trace_id,
     )
 
 

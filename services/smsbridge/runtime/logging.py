@@ -14,6 +14,8 @@ from typing import Any
 import pydantic
 import structlog
 
+from smsbridge.runtime import tracing
+
 Mask = Callable[[str], str]
 
 # Where a name contains one of these, the field is dropped whole.
@@ -94,6 +96,7 @@ def configure(settings: LoggingSettings, *, mask: Mask, process: str) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         _named(process),
+        tracing.add_to_log,
         structlog.processors.format_exc_info,
         Hider(mask),
         structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -15,7 +15,7 @@ from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from pydantic import BaseModel, ConfigDict, Field
 
-from smsbridge.runtime import addresses, rpc_calls
+from smsbridge.runtime import addresses, rpc_calls, tracing
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 _KEEPALIVE_MS = 20_000
@@ -138,7 +138,7 @@ Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Any]]
 
 
 class CallMetrics(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in its stubs only
-    """Counts calls by method and code, and how long the answer took."""
+    """Counts calls by method and code, and how long the answer took; each is done within its trace."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._calls = Counter(
@@ -174,7 +174,8 @@ class CallMetrics(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # gene
             started = time.monotonic()
             failed = True
             try:
-                answer = await behaviour(request, context)
+                with tracing.within(tracing.from_metadata(context.invocation_metadata())):
+                    answer = await behaviour(request, context)
                 failed = False
                 return answer
             finally:

@@ -1,4 +1,4 @@
-"""Counts the gRPC calls that a role makes, by method and code, and how long their answers took."""
+"""Counts the gRPC calls that a role makes, by method and code, how long they took, and tells their trace."""
 
 import time
 from typing import Any
@@ -6,6 +6,8 @@ from typing import Any
 import grpc
 import grpc.aio
 from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from smsbridge.runtime import tracing
 
 
 class ClientCalls(grpc.aio.UnaryUnaryClientInterceptor):  # type: ignore[type-arg]  # generic in its stubs only
@@ -27,6 +29,8 @@ class ClientCalls(grpc.aio.UnaryUnaryClientInterceptor):  # type: ignore[type-ar
 
     async def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
         started = time.monotonic()
+        if trace := tracing.metadata():
+            details = details._replace(metadata=grpc.aio.Metadata(*(details.metadata or ()), *trace))
         call = await continuation(details, request)
         code: grpc.StatusCode = await call.code()  # waits for the answer; an error is the caller's to see
         method = details.method

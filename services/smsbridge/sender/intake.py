@@ -1,7 +1,6 @@
 """From what was asked for to a message in the store: number, route, legs, group. Pure functions."""
 
 import functools
-import hashlib
 from dataclasses import asdict
 
 from smsbridge.core import cascade, text
@@ -12,13 +11,6 @@ from smsbridge.smsc import numbers, wire
 from smsbridge.store import outbox, scripts
 
 _HTTP_LIFE_MOST_SECONDS = 86400  # `valid` takes up to 24 hours
-
-
-def message_id_of(message: Outgoing) -> str:
-    """The portal's message_id, else one that follows from the caller's key: a repeat is known again."""
-    if message.message_id:
-        return message.message_id
-    return hashlib.sha256(f"{message.report_to}\0{message.dedupe_key}".encode()).hexdigest()[:32]
 
 
 def group_of(
@@ -55,7 +47,7 @@ def prepare(message: Outgoing, provider: Provider, *, default_region: str) -> ou
     seconds = validity.bulk_seconds if lane is Lane.BULK else validity.interactive_seconds
     kept = "" if reason else message.text  # with a digest of its own: others may send this text
     return outbox.NewMessage(
-        mid=message_id_of(message),
+        mid=message.id,
         to=msisdn,
         th=text.digest(kept),
         text=kept,
@@ -67,7 +59,6 @@ def prepare(message: Outgoing, provider: Provider, *, default_region: str) -> ou
         legs=dump_legs(legs),
         rule=rule if message.route is None else "",
         doc=message.document_type,
-        trace=message.trace_id,
         acc=message.accepted_at_ms,
         exp=message.accepted_at_ms + seconds * 1000,
         seg=text.segments(message.text),

@@ -17,6 +17,7 @@ from smsbridge.core import cascade, errors
 from smsbridge.core.account import Said
 from smsbridge.core.message import Channel, Lane
 from smsbridge.core.provider import Provider
+from smsbridge.runtime import tracing
 from smsbridge.sender import checking, effects, intake, refit
 from smsbridge.sender.care import AccountCare
 from smsbridge.sender.metrics import SenderMetrics
@@ -238,6 +239,12 @@ class Sending:
         self._metrics.send_seconds.labels(*labels).observe(seconds)
         for estimated, roubles in effects.costs(effect).items():
             self._metrics.cost.labels(*labels, claim.group.channel, estimated).inc(float(roubles))
+        if tracing.are_made():
+            for member in claim.members:
+                tracing.span(
+                    tracing.Span.SEND, member.message_id, seconds=seconds, channel=claim.group.channel,
+                    attempt=member.attempt, client_id=claim.client_id, numbers=size, result=effect.result,
+                )  # fmt: skip
 
     async def _without_held_pairs(
         self, provider: Provider, account: smsc_account.Account, claim: outbox.Claim

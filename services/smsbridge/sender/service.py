@@ -1,5 +1,6 @@
 """What the sender answers: takes messages, takes one back, describes the queue. No sending here."""
 
+import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from smsbridge.core.message import Lane, Reason
 from smsbridge.core.provider import Provider
 from smsbridge.rpc.enums import Submitted
 from smsbridge.rpc.message import Outgoing
+from smsbridge.runtime import tracing
 from smsbridge.sender import intake
 from smsbridge.sender.settings import SenderSettings
 from smsbridge.smsc import account as smsc_account
@@ -119,6 +121,7 @@ class SenderService:
             results = await self._outbox.accept(provider.uid, [item for _, item in fresh])
             for (index, item), result in zip(fresh, results, strict=True):
                 answers[index] = Answer(_TAKEN[result], item.mid, item.fail if result == "failed" else "")
+            _trace(provider, fresh, results)
         for lane in {Lane(item.lane) for _, item in fresh}:
             self._taken(provider, lane)
         return answers
@@ -170,3 +173,18 @@ class SenderService:
             account=account,
             pause_reason="paused" if provider.paused else account.pause or stopped,
         )
+
+
+def _trace(
+    provider: Provider, fresh: Sequence[tuple[int, outbox.NewMessage]], results: Sequence[str]
+) -> None:
+    """The root of each new message's spans: from the door until it is kept."""
+    if not tracing.are_made():
+        return
+    now = time.time()
+    for (_, item), result in zip(fresh, results, strict=True):
+        if result != "duplicate":
+            tracing.span(
+                tracing.Span.MESSAGE, item.mid, seconds=now - item.acc / 1000, result=result,
+                namespace=provider.namespace, provider=provider.name, origin=item.org, lane=item.lane,
+            )  # fmt: skip

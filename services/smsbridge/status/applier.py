@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from smsbridge.core.provider import Provider
-from smsbridge.status import verdict
+from smsbridge.status import traces, verdict
 from smsbridge.status.care import AccountCare
 from smsbridge.status.metrics import StatusMetrics
 from smsbridge.status.ports import Providers
@@ -75,6 +75,7 @@ class Applier:
             return
         verdicts = [_read(entry, key, provider) for entry, key in found]
         results = await self._deliveries.apply(uid, [item.change for item in verdicts])
+        traces.receipts(verdicts, results)
         for result in results:
             self._metrics.applied.labels(source=verdict.CALLBACK, result=result).inc()
         for item, (_, key), result in zip(verdicts, found, results, strict=True):

@@ -3,6 +3,7 @@
 How the portal's errors are read is decided here; when and how often batches leave is `writer`'s business.
 """
 
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from smsbridge.bitrix24.messageservice import StatusOutcome
 from smsbridge.bitrix24.steps import Returned
 from smsbridge.core import errors
 from smsbridge.core.provider import Provider
+from smsbridge.runtime import tracing
 from smsbridge.store.portal_outbox import Answer, Entry, Kind, PortalOutbox, Result, Written
 
 # These say of a method that it may not be called (now); the rest of the portal goes on.
@@ -54,6 +56,7 @@ class Flight:
         # Of a mixed batch the statuses are what uses up operating time.
         method = messageservice.STATUS_METHOD if Kind.STATUSES in kinds else bizproc.ANSWER_METHOD
         error: errors.SmsbridgeError | None = None
+        began = time.monotonic()
         try:
             answer = await api.batch(commands, priority=priority, limited_as=method)
         except errors.SmsbridgeError as failure:
@@ -64,6 +67,7 @@ class Flight:
             pairs = list(zip((entry for _, entry in cargo.entries), answer.results, strict=True))
             results = [self._one(entry, result) for entry, result in pairs]
             error = next((result.error for entry, result in pairs if _stops(entry, result.error)), None)
+        _trace(cargo, results, seconds=time.monotonic() - began)
         return Landing(await self._settle(cargo, results), error)
 
     async def _settle(self, cargo: Cargo, results: Sequence[Result]) -> dict[tuple[str, Kind], Counter[str]]:
@@ -107,6 +111,16 @@ class Flight:
         if isinstance(error, portal_errors.PortalAway):
             return Result(entry, Written.UNANSWERED)
         return Result(entry, Written.LATER, delay_seconds=self._retry_seconds)
+
+
+def _trace(cargo: Cargo, results: Sequence[Result], *, seconds: float) -> None:
+    if not tracing.are_made():
+        return
+    for (provider, entry), result in zip(cargo.entries, results, strict=True):
+        tracing.span(
+            tracing.Span.PORTAL_WRITE, entry.message_id, seconds=seconds, namespace=provider.namespace,
+            provider=provider.name, status=entry.status.value, result=result.written.value,
+        )  # fmt: skip
 
 
 def _command(provider: Provider, entry: Entry | Answer) -> batch.Command:

@@ -14,7 +14,7 @@ from smsbridge.smsc import account as smsc_account
 from smsbridge.smsc import answers
 from smsbridge.smsc import errors as smsc_errors
 from smsbridge.smsc.client import SmscClient
-from smsbridge.status import verdict
+from smsbridge.status import traces, verdict
 from smsbridge.status.care import AccountCare
 from smsbridge.status.metrics import StatusMetrics
 from smsbridge.status.ports import Providers
@@ -122,6 +122,7 @@ class Poller:
     ) -> None:
         verdicts = [_read(poll, answer, provider) for poll, answer in found]
         results = await self._deliveries.apply(provider.uid, [item.change for item in verdicts])
+        traces.receipts(verdicts, results)
         for item, result in zip(verdicts, results, strict=True):
             word = "not_found" if item.reading.not_found else result
             self._metrics.applied.labels(source=verdict.STATUS, result=word).inc()

@@ -26,7 +26,7 @@ end
 
 local function keep(m, st)
   redis.call('HSET', T .. 'm:' .. m.mid, 'to', m.to, 'th', m.th, 'org', m.org, 'lane', m.lane, 'rep', m.rep,
-    'tok', m.tok, 'route', m.route, 'legs', m.legs, 'rule', m.rule, 'doc', m.doc, 'trace', m.trace, 'acc', m.acc,
+    'tok', m.tok, 'route', m.route, 'legs', m.legs, 'rule', m.rule, 'doc', m.doc, 'acc', m.acc,
     'exp', m.exp, 'seg', m.seg, 'na', 1, 'nx', m.nx, 'st', st, 'rs', '', 'pv', 1,
     'a1:ch', m.ch, 'a1:st', 'queued', 'a1:rk', 1, 'a1:gid', m.gid, 'a1:gi', m.gi, 'a1:in', at)
   redis.call('RPUSH', T .. 'h:' .. m.mid, event_of(m))

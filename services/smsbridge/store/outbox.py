@@ -56,7 +56,6 @@ class NewMessage:
     legs: str  # JSON
     rule: str
     doc: str
-    trace: str
     acc: int
     exp: int
     seg: int
@@ -78,6 +77,10 @@ class Member:
     @property
     def message_id(self) -> str:
         return self.ref.rpartition("|")[0]
+
+    @property
+    def attempt(self) -> int:
+        return int(self.ref.rpartition("|")[2])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,12 @@
 """Runs one role as this process: finds its neighbours, opens the store, builds it, and ends it well."""
 
+import asyncio
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
 from smsbridge.core import errors, msisdn
-from smsbridge.runtime import logging, process, rundir
+from smsbridge.runtime import logging, process, rundir, tracing
 from smsbridge.store import embedded
 from smsbridge.store.connection import Store
 from smsbridge.store.installations import Installations
@@ -24,7 +25,11 @@ async def run(target: Target, settings: Settings, *, data: Path | None, provider
     registry = process.new_registry()
     role = build(target, settings, providers=providers, metrics=registry)
     stop = process.stop_on_signals()
-    await process.run(role, registry=registry, internal=settings.process.internal, stop=stop)
+    tracing.configure(settings.tracing, process=target.value)
+    try:
+        await process.run(role, registry=registry, internal=settings.process.internal, stop=stop)
+    finally:
+        await asyncio.to_thread(tracing.close)
 
 
 def build(

@@ -14,6 +14,7 @@ from smsbridge.runtime.logging import LoggingSettings
 from smsbridge.runtime.process import ProcessSettings
 from smsbridge.runtime.rpc import EndpointSettings
 from smsbridge.runtime.supervisor import SupervisorSettings
+from smsbridge.runtime.tracing import TracingSettings
 from smsbridge.sender.settings import SenderSettings
 from smsbridge.smsc.settings import SmscSettings
 from smsbridge.status.settings import StatusSettings
@@ -34,6 +35,9 @@ class Settings(BaseModel):
     logging: LoggingSettings = Field(
         default_factory=LoggingSettings,
         description="What is logged: JSON lines on standard error, without phones, texts and secrets.",
+    )
+    tracing: TracingSettings = Field(
+        default_factory=TracingSettings, description="Where OpenTelemetry spans of messages go, if anywhere."
     )
     supervisor: SupervisorSettings = Field(
         default_factory=SupervisorSettings, description="How `run all` keeps its processes."

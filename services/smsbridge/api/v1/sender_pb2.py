@@ -25,35 +25,35 @@ _sym_db = _symbol_database.Default()
 from smsbridge.api.v1 import types_pb2 as smsbridge_dot_api_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsmsbridge/api/v1/sender.proto\x12\x10smsbridge.api.v1\x1a\x1csmsbridge/api/v1/types.proto\"\xc5\x03\n\x0fOutgoingMessage\x12\x14\n\x0cprovider_uid\x18\x01 \x01(\t\x12\x12\n\nmessage_id\x18\x02 \x01(\t\x12\x12\n\ndedupe_key\x18\x03 \x01(\t\x12\x11\n\trecipient\x18\x04 \x01(\t\x12\x0c\n\x04text\x18\x05 \x01(\t\x12(\n\x06origin\x18\x06 \x01(\x0e\x32\x18.smsbridge.api.v1.Origin\x12-\n\treport_to\x18\x07 \x01(\x0e\x32\x1a.smsbridge.api.v1.ReportTo\x12\x13\n\x0b\x65vent_token\x18\x08 \x01(\t\x12&\n\x05route\x18\t \x01(\x0e\x32\x17.smsbridge.api.v1.Route\x12\x14\n\x0cwait_seconds\x18\n \x01(\r\x12\x16\n\x0e\x61\x63\x63\x65pted_at_ms\x18\x0b \x01(\x03\x12\x15\n\rdocument_type\x18\x0c \x01(\t\x12\x31\n\x0btoken_check\x18\r \x01(\x0e\x32\x1c.smsbridge.api.v1.TokenCheck\x12\x14\n\x0ctoken_digest\x18\x0e \x01(\t\x12\x0c\n\x04\x63ode\x18\x0f \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x10 \x01(\r\x12\x10\n\x08trace_id\x18\x11 \x01(\t\"D\n\rSubmitRequest\x12\x33\n\x08messages\x18\x01 \x03(\x0b\x32!.smsbridge.api.v1.OutgoingMessage\"b\n\x0cSubmitAnswer\x12.\n\x06result\x18\x01 \x01(\x0e\x32\x1e.smsbridge.api.v1.SubmitResult\x12\x12\n\nmessage_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"A\n\x0eSubmitResponse\x12/\n\x07\x61nswers\x18\x01 \x03(\x0b\x32\x1e.smsbridge.api.v1.SubmitAnswer\"9\n\rCancelRequest\x12\x14\n\x0cprovider_uid\x18\x01 \x01(\t\x12\x12\n\nmessage_id\x18\x02 \x01(\t\"?\n\x0e\x43\x61ncelResponse\x12-\n\x05state\x18\x01 \x01(\x0e\x32\x1e.smsbridge.api.v1.MessageState\",\n\x14\x44\x65scribeQueueRequest\x12\x14\n\x0cprovider_uid\x18\x01 \x01(\t\"A\n\tLaneDepth\x12\x0c\n\x04lane\x18\x01 \x01(\t\x12\x0f\n\x07waiting\x18\x02 \x01(\x03\x12\x15\n\roldest_age_ms\x18\x03 \x01(\x03\"\xff\x01\n\x10QueueDescription\x12\x14\n\x0cprovider_uid\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12*\n\x05lanes\x18\x04 \x03(\x0b\x32\x1b.smsbridge.api.v1.LaneDepth\x12\x0c\n\x04held\x18\x05 \x01(\x03\x12\x0f\n\x07sending\x18\x06 \x01(\x03\x12\x11\n\tuncertain\x18\x07 \x01(\x03\x12\x14\n\x0cpause_reason\x18\x08 \x01(\t\x12\x18\n\x10next_probe_at_ms\x18\t \x01(\x03\x12\x0f\n\x07\x62\x61lance\x18\n \x01(\t\x12\x15\n\rstatus_proved\x18\x0b \x01(\x08\"K\n\x15\x44\x65scribeQueueResponse\x12\x32\n\x06queues\x18\x01 \x03(\x0b\x32\".smsbridge.api.v1.QueueDescription*\xf6\x01\n\x0cSubmitResult\x12\x1d\n\x19SUBMIT_RESULT_UNSPECIFIED\x10\x00\x12\x1a\n\x16SUBMIT_RESULT_ACCEPTED\x10\x01\x12\x1b\n\x17SUBMIT_RESULT_DUPLICATE\x10\x02\x12\x18\n\x14SUBMIT_RESULT_FAILED\x10\x03\x12\x16\n\x12SUBMIT_RESULT_HELD\x10\x04\x12\"\n\x1eSUBMIT_RESULT_UNKNOWN_PROVIDER\x10\x05\x12\x19\n\x15SUBMIT_RESULT_REFUSED\x10\x06\x12\x1d\n\x19SUBMIT_RESULT_UNAVAILABLE\x10\x07\x32\x8b\x02\n\rSenderService\x12K\n\x06Submit\x12\x1f.smsbridge.api.v1.SubmitRequest\x1a .smsbridge.api.v1.SubmitResponse\x12K\n\x06\x43\x61ncel\x12\x1f.smsbridge.api.v1.CancelRequest\x1a .smsbridge.api.v1.CancelResponse\x12`\n\rDescribeQueue\x12&.smsbridge.api.v1.DescribeQueueRequest\x1a\'.smsbridge.api.v1.DescribeQueueResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsmsbridge/api/v1/sender.proto\x12\x10smsbridge.api.v1\x1a\x1csmsbridge/api/v1/types.proto\"\xb9\x03\n\x0fOutgoingMessage\x12\x14\n\x0cprovider_uid\x18\x01 \x01(\t\x12\x12\n\nmessage_id\x18\x02 \x01(\t\x12\x12\n\ndedupe_key\x18\x03 \x01(\t\x12\x11\n\trecipient\x18\x04 \x01(\t\x12\x0c\n\x04text\x18\x05 \x01(\t\x12(\n\x06origin\x18\x06 \x01(\x0e\x32\x18.smsbridge.api.v1.Origin\x12-\n\treport_to\x18\x07 \x01(\x0e\x32\x1a.smsbridge.api.v1.ReportTo\x12\x13\n\x0b\x65vent_token\x18\x08 \x01(\t\x12&\n\x05route\x18\t \x01(\x0e\x32\x17.smsbridge.api.v1.Route\x12\x14\n\x0cwait_seconds\x18\n \x01(\r\x12\x16\n\x0e\x61\x63\x63\x65pted_at_ms\x18\x0b \x01(\x03\x12\x15\n\rdocument_type\x18\x0c \x01(\t\x12\x31\n\x0btoken_check\x18\r \x01(\x0e\x32\x1c.smsbridge.api.v1.TokenCheck\x12\x14\n\x0ctoken_digest\x18\x0e \x01(\t\x12\x0c\n\x04\x63ode\x18\x0f \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x10 \x01(\rJ\x04\x08\x11\x10\x12\"D\n\rSubmitRequest\x12\x33\n\x08messages\x18\x01 \x03(\x0b\x32!.smsbridge.api.v1.OutgoingMessage\"b\n\x0cSubmitAnswer\x12.\n\x06result\x18\x01 \x01(\x0e\x32\x1e.smsbridge.api.v1.SubmitResult\x12\x12\n\nmessage_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"A\n\x0eSubmitResponse\x12/\n\x07\x61nswers\x18\x01 \x03(\x0b\x32\x1e.smsbridge.api.v1.SubmitAnswer\"9\n\rCancelRequest\x12\x14\n\x0cprovider_uid\x18\x01 \x01(\t\x12\x12\n\nmessage_id\x18\x02 \x01(\t\"?\n\x0e\x43\x61ncelResponse\x12-\n\x05state\x18\x01 \x01(\x0e\x32\x1e.smsbridge.api.v1.MessageState\",\n\x14\x44\x65scribeQueueRequest\x12\x14\n\x0cprovider_uid\x18\x01 \x01(\t\"A\n\tLaneDepth\x12\x0c\n\x04lane\x18\x01 \x01(\t\x12\x0f\n\x07waiting\x18\x02 \x01(\x03\x12\x15\n\roldest_age_ms\x18\x03 \x01(\x03\"\xff\x01\n\x10QueueDescription\x12\x14\n\x0cprovider_uid\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12*\n\x05lanes\x18\x04 \x03(\x0b\x32\x1b.smsbridge.api.v1.LaneDepth\x12\x0c\n\x04held\x18\x05 \x01(\x03\x12\x0f\n\x07sending\x18\x06 \x01(\x03\x12\x11\n\tuncertain\x18\x07 \x01(\x03\x12\x14\n\x0cpause_reason\x18\x08 \x01(\t\x12\x18\n\x10next_probe_at_ms\x18\t \x01(\x03\x12\x0f\n\x07\x62\x61lance\x18\n \x01(\t\x12\x15\n\rstatus_proved\x18\x0b \x01(\x08\"K\n\x15\x44\x65scribeQueueResponse\x12\x32\n\x06queues\x18\x01 \x03(\x0b\x32\".smsbridge.api.v1.QueueDescription*\xf6\x01\n\x0cSubmitResult\x12\x1d\n\x19SUBMIT_RESULT_UNSPECIFIED\x10\x00\x12\x1a\n\x16SUBMIT_RESULT_ACCEPTED\x10\x01\x12\x1b\n\x17SUBMIT_RESULT_DUPLICATE\x10\x02\x12\x18\n\x14SUBMIT_RESULT_FAILED\x10\x03\x12\x16\n\x12SUBMIT_RESULT_HELD\x10\x04\x12\"\n\x1eSUBMIT_RESULT_UNKNOWN_PROVIDER\x10\x05\x12\x19\n\x15SUBMIT_RESULT_REFUSED\x10\x06\x12\x1d\n\x19SUBMIT_RESULT_UNAVAILABLE\x10\x07\x32\x8b\x02\n\rSenderService\x12K\n\x06Submit\x12\x1f.smsbridge.api.v1.SubmitRequest\x1a .smsbridge.api.v1.SubmitResponse\x12K\n\x06\x43\x61ncel\x12\x1f.smsbridge.api.v1.CancelRequest\x1a .smsbridge.api.v1.CancelResponse\x12`\n\rDescribeQueue\x12&.smsbridge.api.v1.DescribeQueueRequest\x1a\'.smsbridge.api.v1.DescribeQueueResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'smsbridge.api.v1.sender_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SUBMITRESULT']._serialized_start=1347
-  _globals['_SUBMITRESULT']._serialized_end=1593
+  _globals['_SUBMITRESULT']._serialized_start=1335
+  _globals['_SUBMITRESULT']._serialized_end=1581
   _globals['_OUTGOINGMESSAGE']._serialized_start=82
-  _globals['_OUTGOINGMESSAGE']._serialized_end=535
-  _globals['_SUBMITREQUEST']._serialized_start=537
-  _globals['_SUBMITREQUEST']._serialized_end=605
-  _globals['_SUBMITANSWER']._serialized_start=607
-  _globals['_SUBMITANSWER']._serialized_end=705
-  _globals['_SUBMITRESPONSE']._serialized_start=707
-  _globals['_SUBMITRESPONSE']._serialized_end=772
-  _globals['_CANCELREQUEST']._serialized_start=774
-  _globals['_CANCELREQUEST']._serialized_end=831
-  _globals['_CANCELRESPONSE']._serialized_start=833
-  _globals['_CANCELRESPONSE']._serialized_end=896
-  _globals['_DESCRIBEQUEUEREQUEST']._serialized_start=898
-  _globals['_DESCRIBEQUEUEREQUEST']._serialized_end=942
-  _globals['_LANEDEPTH']._serialized_start=944
-  _globals['_LANEDEPTH']._serialized_end=1009
-  _globals['_QUEUEDESCRIPTION']._serialized_start=1012
-  _globals['_QUEUEDESCRIPTION']._serialized_end=1267
-  _globals['_DESCRIBEQUEUERESPONSE']._serialized_start=1269
-  _globals['_DESCRIBEQUEUERESPONSE']._serialized_end=1344
-  _globals['_SENDERSERVICE']._serialized_start=1596
-  _globals['_SENDERSERVICE']._serialized_end=1863
+  _globals['_OUTGOINGMESSAGE']._serialized_end=523
+  _globals['_SUBMITREQUEST']._serialized_start=525
+  _globals['_SUBMITREQUEST']._serialized_end=593
+  _globals['_SUBMITANSWER']._serialized_start=595
+  _globals['_SUBMITANSWER']._serialized_end=693
+  _globals['_SUBMITRESPONSE']._serialized_start=695
+  _globals['_SUBMITRESPONSE']._serialized_end=760
+  _globals['_CANCELREQUEST']._serialized_start=762
+  _globals['_CANCELREQUEST']._serialized_end=819
+  _globals['_CANCELRESPONSE']._serialized_start=821
+  _globals['_CANCELRESPONSE']._serialized_end=884
+  _globals['_DESCRIBEQUEUEREQUEST']._serialized_start=886
+  _globals['_DESCRIBEQUEUEREQUEST']._serialized_end=930
+  _globals['_LANEDEPTH']._serialized_start=932
+  _globals['_LANEDEPTH']._serialized_end=997
+  _globals['_QUEUEDESCRIPTION']._serialized_start=1000
+  _globals['_QUEUEDESCRIPTION']._serialized_end=1255
+  _globals['_DESCRIBEQUEUERESPONSE']._serialized_start=1257
+  _globals['_DESCRIBEQUEUERESPONSE']._serialized_end=1332
+  _globals['_SENDERSERVICE']._serialized_start=1584
+  _globals['_SENDERSERVICE']._serialized_end=1851
 # @@protoc_insertion_point(module_scope)

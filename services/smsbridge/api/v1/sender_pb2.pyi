@@ -79,7 +79,6 @@ class OutgoingMessage(_message.Message):
     TOKEN_DIGEST_FIELD_NUMBER: _builtins.int
     CODE_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
-    TRACE_ID_FIELD_NUMBER: _builtins.int
     provider_uid: _builtins.str
     message_id: _builtins.str
     """The portal's message_id. Empty where there is none: then dedupe_key must not be."""
@@ -105,7 +104,6 @@ class OutgoingMessage(_message.Message):
     """The provider code the caller named; empty is not compared."""
     attempt: _builtins.int
     """1 for a new message; 2 for a cascade's second attempt, which refers to a message that exists."""
-    trace_id: _builtins.str
     def __init__(
         self,
         *,
@@ -125,11 +123,10 @@ class OutgoingMessage(_message.Message):
         token_digest: _builtins.str = ...,
         code: _builtins.str = ...,
         attempt: _builtins.int = ...,
-        trace_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_at_ms", b"accepted_at_ms", "attempt", b"attempt", "code", b"code", "dedupe_key", b"dedupe_key", "document_type", b"document_type", "event_token", b"event_token", "message_id", b"message_id", "origin", b"origin", "provider_uid", b"provider_uid", "recipient", b"recipient", "report_to", b"report_to", "route", b"route", "text", b"text", "token_check", b"token_check", "token_digest", b"token_digest", "trace_id", b"trace_id", "wait_seconds", b"wait_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_at_ms", b"accepted_at_ms", "attempt", b"attempt", "code", b"code", "dedupe_key", b"dedupe_key", "document_type", b"document_type", "event_token", b"event_token", "message_id", b"message_id", "origin", b"origin", "provider_uid", b"provider_uid", "recipient", b"recipient", "report_to", b"report_to", "route", b"route", "text", b"text", "token_check", b"token_check", "token_digest", b"token_digest", "wait_seconds", b"wait_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
