@@ -22,6 +22,7 @@ from smsbridge.runtime import rpc, rpc_calls, supervisor
 from smsbridge.runtime.binding import Binding
 from smsbridge.sender import metrics as sender_metrics
 from smsbridge.sender.metrics import SenderMetrics
+from smsbridge.sender.queue_figures import QueueFigures
 from smsbridge.status import metrics as status_metrics
 from smsbridge.status.ages import Ages
 from smsbridge.status.metrics import Ledgers, StatusMetrics
@@ -126,7 +127,7 @@ class Books:
 
 
 def all_books() -> list[Books]:
-    registries = [CollectorRegistry() for _ in range(10)]
+    registries = [CollectorRegistry() for _ in range(11)]
     keeper = supervisor.Supervisor(
         [], settings=supervisor.SupervisorSettings(), lock=0, registry=registries[6]
     )
@@ -134,6 +135,7 @@ def all_books() -> list[Books]:
     return [
         Books(GatewayMetrics(registries[0])),
         Books(SenderMetrics(registries[1])),
+        Books(QueueFigures(registries[10])),
         Books(StatusMetrics(registries[2])),
         Books(HlrMetrics(registries[3])),
         Books(ProvisionerMetrics(registries[4])),

@@ -76,6 +76,11 @@ class Sender:
     client: clients.SenderClient
     store: connection.Store
     sandbox: server.Sandbox
+    metrics: CollectorRegistry
+
+    def figure(self, name: str, **labels: str) -> float | None:
+        """Of the provider; None where there is no such series."""
+        return self.metrics.get_sample_value(name, {"namespace": "crm", "provider": "smsc", **labels})
 
     def account(self, login: str = "guide") -> Any:
         return self.sandbox.smsc.accounts[login]
@@ -102,6 +107,7 @@ async def running(
     await view.start()
     settings = SenderSettings.model_validate({**SHORT, **changes})
     total = settings.post_total_ms / 1000
+    metrics = CollectorRegistry()
     made = role.Role(
         settings,
         store=store,
@@ -111,12 +117,12 @@ async def running(
         limits=limits,
         egress=EGRESS,
         client=SmscClient(ClientSettings(total_timeout_seconds=total, connect_timeout_seconds=total)),
-        metrics=CollectorRegistry(),
+        metrics=metrics,
     )
     await made.start()
     channel = rpc.channel(made.address)
     try:
-        yield Sender(made, clients.SenderClient(channel), store, sandbox)
+        yield Sender(made, clients.SenderClient(channel), store, sandbox, metrics)
     finally:
         await channel.close(None)
         await made.stop()

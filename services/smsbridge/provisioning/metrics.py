@@ -2,7 +2,6 @@
 
 smsbridge_provider_ready{namespace,provider}             1 where the condition Ready is True
 smsbridge_provider_condition{namespace,provider,type}    1 True, 0 False, -1 Unknown
-smsbridge_account_balance_roubles{namespace,provider}    what the account said last
 smsbridge_provider_drift_seconds{namespace,provider}     since the portal was last seen to show what it should
 smsbridge_reconciliations_total{result}                  ok, incomplete, failed
 smsbridge_reconcile_duration_seconds                     how long one took, waiting for the portal included
@@ -34,9 +33,6 @@ class ProvisionerMetrics:
             "A condition: 1 True, 0 False, -1 Unknown.",
             [*one, "type"],
             registry=registry,
-        )
-        self._balance = Gauge(
-            "smsbridge_account_balance_roubles", "What the account said last.", one, registry=registry
         )
         self._drift = Gauge(
             "smsbridge_provider_drift_seconds",
@@ -70,8 +66,6 @@ class ProvisionerMetrics:
         self._ready.labels(*labels).set(1 if state.ready else 0)
         for item in state.conditions:
             self._condition.labels(*labels, item.type.value).set(_VALUES[item.status])
-        if state.balance is not None:
-            self._balance.labels(*labels).set(float(state.balance))
         if (synced := state.last_sync) is not None:
             self._drift.labels(*labels).set_function(lambda: _age_seconds(synced))
 
@@ -85,7 +79,7 @@ class ProvisionerMetrics:
 
     def forget(self, provider: Provider) -> None:
         labels = {"namespace": provider.namespace, "provider": provider.name}
-        for gauge in (self._ready, self._condition, self._balance, self._drift):
+        for gauge in (self._ready, self._condition, self._drift):
             gauge.remove_by_labels(labels)
 
 

@@ -66,10 +66,12 @@ class PortalFigures:
             installation = self._installations.for_provider(provider)
             if installation is not None:
                 known.setdefault(installation.member_id, []).append(provider)
+        method = messageservice.STATUS_METHOD
+        found = {portal: await self._limits.headroom(portal, method=method) for portal in known}
         for gauge in (self._operating, self._cost, self._requests):
-            gauge.clear()
-        for portal, providers in known.items():
-            self._show(await self._limits.headroom(portal, method=messageservice.STATUS_METHOD), providers)
+            gauge.clear()  # and filled at once: a scrape in between would miss them
+        for portal, headroom in found.items():
+            self._show(headroom, known[portal])
 
     def _show(self, found: Headroom, providers: Sequence[Provider]) -> None:
         for provider in providers:
