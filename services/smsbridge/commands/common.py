@@ -16,6 +16,7 @@ from rich.table import Table
 
 from smsbridge.core import errors
 from smsbridge.runtime import rundir
+from smsbridge.sender.settings import SenderSettings
 
 Data = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="Data directory of a `run all`.")]
 Address = Annotated[
@@ -78,6 +79,12 @@ def table(*columns: str) -> Table:
 
 def print_json(value: object) -> None:
     print(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+
+
+def default_region() -> str:
+    """Where phones without a country code are taken to be: a command knows no role's own settings."""
+    region: str = SenderSettings.model_fields["default_region"].default
+    return region
 
 
 def address_of(role: str, *, data: Path | None, address: str, option: str = "--address") -> str:

@@ -10,7 +10,6 @@ from rich.table import Table
 from smsbridge.api.v1 import status_pb2
 from smsbridge.commands import common
 from smsbridge.rpc import enums
-from smsbridge.sender.settings import SenderSettings
 from smsbridge.smsc import numbers as smsc_numbers
 
 _PHONE_SHAPE = re.compile(r"\+?[\d\s().-]{7,24}\Z")
@@ -20,8 +19,7 @@ def phone_of(text: str) -> str:
     """The MSISDN that somebody typed; empty for what looks like an id."""
     if not _PHONE_SHAPE.match(text):
         return ""
-    region = SenderSettings.model_fields["default_region"].default
-    return smsc_numbers.normalise(text, default_region=region)
+    return smsc_numbers.normalise(text, default_region=common.default_region())
 
 
 def print_list(found: Sequence[status_pb2.MessageSummary], output: common.Output) -> None:

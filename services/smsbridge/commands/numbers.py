@@ -14,7 +14,6 @@ from smsbridge.core.number import Facts, LookupState
 from smsbridge.provisioning import values
 from smsbridge.rpc import clients
 from smsbridge.runtime import rpc
-from smsbridge.sender.settings import SenderSettings
 from smsbridge.smsc import numbers as smsc_numbers
 
 _AT_A_TIME = 1000  # of one question to the role
@@ -72,7 +71,7 @@ async def _look_up(
 
 def _normalised(phones: Sequence[str]) -> list[str]:
     """Each number once, in the order given. Raises InputError, which names the place and not the number."""
-    region = SenderSettings.model_fields["default_region"].default
+    region = common.default_region()
     asked = []
     for place, phone in enumerate(phones, start=1):
         number = smsc_numbers.normalise(phone, default_region=region)
