@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from google.protobuf import json_format
 from rich.table import Table
@@ -38,7 +37,7 @@ def as_table(found: Sequence[status_pb2.MessageSummary]) -> Table:
         state, channel = enums.MESSAGE_STATE.to_core(one.state), enums.CHANNEL.to_core(one.channel)
         origin = enums.ORIGIN.to_core(one.origin)
         table.add_row(
-            f"{datetime.fromtimestamp(one.accepted_at_ms / 1000, UTC):%Y-%m-%d %H:%M:%S}",
+            common.utc_time(one.accepted_at_ms),
             state.value if state else "unknown",
             channel.value if channel else "",
             origin.value if origin else "",
