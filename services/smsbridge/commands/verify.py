@@ -23,7 +23,6 @@ from smsbridge.core.verification import Source, State, Verification
 from smsbridge.rpc import clients
 from smsbridge.rpc import verification as rpc_verification
 from smsbridge.runtime import rpc
-from smsbridge.sender.settings import SenderSettings
 
 Result = TypeVar("Result")
 
@@ -100,8 +99,7 @@ def _file(source: str) -> FileNumbers:
     if not path.exists():
         known = ", ".join(_KINDS)
         raise errors.InputError(f"is neither one of {known} nor a file that is there", field="--source")
-    region = SenderSettings.model_fields["default_region"].default
-    found = csv_numbers.read(path, default_region=region)
+    found = csv_numbers.read(path, default_region=common.default_region())
     if found.bad_lines:
         bad = len(found.bad_lines)
         named = ", ".join(map(str, found.bad_lines[:_BAD_LINES_NAMED]))

@@ -23,6 +23,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from smsbridge.core.errand import ErrandKind
 from smsbridge.core.provider import Provider
+from smsbridge.store.lookups import Ended
 
 _PROVIDER = ("namespace", "provider")
 
@@ -131,6 +132,14 @@ class HlrMetrics:
             _PROVIDER,
             registry=registry,
         )
+
+    def settled(self, provider: Provider, ended: Ended) -> None:
+        """Roubles of one settlement."""
+        labels = (provider.namespace, provider.name)
+        for word, amount in (("yes", ended.estimated), ("no", ended.spent - ended.estimated)):
+            if amount > 0:
+                self.spent.labels(*labels, word).inc(float(amount))
+        self.verification_spent.labels(*labels).inc(float(ended.quoted))
 
     def errand(self, provider: Provider, kind: ErrandKind, end: str, count: int = 1) -> None:
         self.errands.labels(provider.namespace, provider.name, kind.value, end).inc(count)
