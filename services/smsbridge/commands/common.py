@@ -4,6 +4,7 @@ Exit codes: 0 good, 1 what was asked about is bad or cannot be done, 2 wrong usa
 """
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -76,6 +77,16 @@ def table(*columns: str) -> Table:
     for column in columns:
         made.add_column(column, overflow="fold")
     return made
+
+
+def write(path: Path, text: str) -> None:
+    """A .csv with a mark, so that spreadsheets read it as UTF-8. Raises InputError."""
+    try:
+        with path.open("w", encoding="utf-8-sig" if path.suffix == ".csv" else "utf-8", newline="") as out:
+            out.write(text)
+    except OSError as error:
+        raise errors.InputError(f"{path.name} cannot be written ({type(error).__name__})") from None
+    print(f"written: {path}", file=sys.stderr)
 
 
 def print_json(value: object) -> None:

@@ -85,10 +85,10 @@ def verify(
     found, facts = asyncio.run(_run(job))
     if file is not None and found.state is State.DONE:
         beside = Path(source).with_suffix(".verified.csv")
-        _write(beside, verify_report.numbers_csv(facts, separator=file.separator))
+        common.write(beside, verify_report.numbers_csv(facts, separator=file.separator))
     print(verify_report.text_of(found, output), end="")
     if report is not None:
-        _write(report, verify_report.text_of(found, verify_report.shape_of(report)))
+        common.write(report, verify_report.text_of(found, verify_report.shape_of(report)))
     if why := verify_report.sentence(found):
         common.fail(why)
 
@@ -106,16 +106,6 @@ def _file(source: str) -> FileNumbers:
         more = f" and {bad - _BAD_LINES_NAMED} more" if bad > _BAD_LINES_NAMED else ""
         _say(f"{bad} of {found.rows} lines hold no phone number: {named}{more}")
     return found
-
-
-def _write(path: Path, text: str) -> None:
-    """With a mark, so that spreadsheets read it as UTF-8. Raises InputError."""
-    try:
-        with path.open("w", encoding="utf-8-sig" if path.suffix == ".csv" else "utf-8", newline="") as out:
-            out.write(text)
-    except OSError as error:
-        raise errors.InputError(f"{path.name} cannot be written ({type(error).__name__})") from None
-    _say(f"written: {path}")
 
 
 def _say(line: str) -> None:
