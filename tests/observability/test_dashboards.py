@@ -108,6 +108,13 @@ def test_namespace_and_provider_can_be_chosen(page: dict[str, Any]) -> None:
                     assert 'provider=~"$provider"' in target["expr"], panel["title"]
 
 
+@pytest.mark.parametrize("choice", panels.choices(), ids=lambda one: f"{one.dashboard} / {one.name}")
+def test_variables_ask_for_metrics_and_labels_that_exist(choice: panels.Choice) -> None:
+    assert metrics.unknown(f"count by ({choice.label}) ({choice.match})") == set()
+    assert metrics.named(choice.match)
+    assert choice.label == choice.name
+
+
 @pytest.mark.parametrize("question", panels.questions(), ids=lambda one: one.name)
 def test_panels_ask_for_metrics_and_labels_that_exist(question: panels.Question) -> None:
     assert metrics.unknown(question.expr) == set()
