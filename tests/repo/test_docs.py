@@ -217,7 +217,7 @@ def test_the_ledger_metrics_are_listed_with_their_labels() -> None:
         if not sample.name.endswith(("_count", "_sum"))
     }
 
-    assert len(shown) == 11
+    assert len(shown) == 12
     assert {name: listed[name] for name in shown} == shown
 
 

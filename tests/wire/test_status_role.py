@@ -411,6 +411,7 @@ async def test_figures_for_the_metrics_page(lab: Lab) -> None:
 
     await until(counted)
     assert lab.metrics.get_sample_value("smsbridge_messages_unaccounted", place) == 0
+    assert lab.figure("smsbridge_messages_accepted_total", **place) == 3
     assert lab.figure("smsbridge_status_polls_waiting", **place) == 1
 
 

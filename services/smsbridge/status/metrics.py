@@ -1,5 +1,6 @@
 """All metrics of the status role.
 
+smsbridge_messages_accepted_total{namespace,provider}              by the store, through whatever door
 smsbridge_messages_final_total{namespace,provider,channel,state}   final states reached, as the store counts
                                   them: every replica shows the same figure; take the maximum, not the sum
 smsbridge_messages_unaccounted{namespace,provider}                 0, or a bug
@@ -157,6 +158,12 @@ class Ledgers(Collector):
             labels=_PROVIDER,
         )
         repeated: dict[tuple[str, str], int] = {}
+        accepted = CounterMetricFamily(
+            "smsbridge_messages_accepted",
+            "Messages that were taken on, through whatever door.",
+            labels=_PROVIDER,
+        )
+        taken: dict[tuple[str, str], int] = {}
         totals: dict[tuple[str, str, str, str], int] = {}
         gauges = {
             "smsbridge_messages_unaccounted": "Accepted messages less all that are somewhere: 0, or a bug.",
@@ -172,6 +179,7 @@ class Ledgers(Collector):
                 state, _, reason = name.partition("|")
                 end = (*place, state, reason)
                 ends[end] = ends.get(end, 0) + count
+            taken[place] = taken.get(place, 0) + view.accepted
             repeated[place] = repeated.get(place, 0) + view.duplicates
             for name, count in view.done.items():
                 channel, _, state = name.partition("|")
@@ -195,4 +203,6 @@ class Ledgers(Collector):
             failed.add_metric(end, total)
         for place, total in repeated.items():
             duplicates.add_metric(place, total)
-        return [final, failed, duplicates, *families.values()]
+        for place, total in taken.items():
+            accepted.add_metric(place, total)
+        return [accepted, final, failed, duplicates, *families.values()]
