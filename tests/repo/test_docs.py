@@ -24,7 +24,7 @@ from smsbridge.sender import metrics as sender_metrics
 from smsbridge.sender.metrics import SenderMetrics
 from smsbridge.status import metrics as status_metrics
 from smsbridge.status.ages import Ages
-from smsbridge.status.metrics import Ledgers, StatusMetrics
+from smsbridge.status.metrics import Ledgers, StatusMetrics, WaitingRoom
 from smsbridge.status.portal_figures import PortalFigures
 from smsbridge.store.account import Pause
 from smsbridge.store.delivery import LedgerView
@@ -121,7 +121,7 @@ class Books:
 
     def __init__(self, metrics: Any) -> None:
         self.wrapped = [item for item in vars(metrics).values() if isinstance(item, MetricWrapperBase)]
-        own = Ledgers | Ages | Binding
+        own = Ledgers | Ages | Binding | WaitingRoom
         self.collectors = [item for item in vars(metrics).values() if isinstance(item, own)]
 
 

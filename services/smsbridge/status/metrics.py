@@ -8,6 +8,8 @@ smsbridge_portal_outbox_messages{namespace,provider}               statuses and 
 smsbridge_portal_outbox_lag_seconds{namespace,provider}            how late the oldest of them is
 smsbridge_status_polls_waiting{namespace,provider}                 attempts without an outcome
 smsbridge_receipts_total{result}              matched | repeated | parked: as they were recorded
+smsbridge_receipts_parked                     SMSC ids whose receipts wait for the sender's report
+smsbridge_receipts_unmatched_total            and for which it never came, as the store counts
 smsbridge_receipts_applied_total{source,result}   callback, status | changed, same, unknown, gone, ambiguous
 smsbridge_receipts_unknown_codes_total{profile}
 smsbridge_receipts_test_mode_total{namespace,provider}   the account only pretends to send
@@ -43,6 +45,7 @@ from smsbridge.core.provider import Provider
 from smsbridge.runtime.binding import Binding
 from smsbridge.status.ages import Ages
 from smsbridge.store.delivery import LedgerView
+from smsbridge.store.receipts import Parked
 
 PORTAL_OPERATING, PORTAL_REQUESTS = "portal_operating", "portal_requests"
 _PROVIDER = ("namespace", "provider")
@@ -115,12 +118,40 @@ class StatusMetrics:
         registry.register(self.ledgers)
         self.ages = Ages()
         registry.register(self.ages)
+        self.waiting_room = WaitingRoom()
+        registry.register(self.waiting_room)
 
     def show(self, ledgers: Mapping[str, tuple[Provider, LedgerView]]) -> None:
         """What the store counts, by provider uid; the whole picture."""
         self.ledgers.update(ledgers)
         self.ages.update(ledgers)
         self.binding.keep((provider.namespace, provider.name) for provider, _ in ledgers.values())
+
+    def show_parked(self, found: Parked) -> None:
+        """Of all accounts."""
+        self.waiting_room.found = found
+
+
+class WaitingRoom(Collector):
+    """Receipts of ids that nobody knows, as they were read last."""
+
+    def __init__(self) -> None:
+        self.found: Parked | None = None
+
+    def describe(self) -> Iterable[Metric]:
+        return self._families(Parked())
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families(self.found) if self.found else []
+
+    @staticmethod
+    def _families(found: Parked) -> Iterable[Metric]:
+        waiting = "SMSC ids whose receipts wait for the sender's report."
+        unmatched = "SMSC ids whose receipts were given up: the sender never told of them."
+        return [
+            GaugeMetricFamily("smsbridge_receipts_parked", waiting, value=found.waiting),
+            CounterMetricFamily("smsbridge_receipts_unmatched", unmatched, value=found.unmatched),
+        ]
 
 
 class Ledgers(Collector):
