@@ -18,6 +18,7 @@ from smsbridge.gateway.metrics import GatewayMetrics
 from smsbridge.hlr.metrics import HlrMetrics
 from smsbridge.provisioning.conditions import Reason
 from smsbridge.provisioning.metrics import ProvisionerMetrics
+from smsbridge.provisioning.tokens import TokenMetrics
 from smsbridge.runtime import rpc, rpc_calls, supervisor
 from smsbridge.runtime.binding import Binding
 from smsbridge.sender import metrics as sender_metrics
@@ -126,7 +127,7 @@ class Books:
 
 
 def all_books() -> list[Books]:
-    registries = [CollectorRegistry() for _ in range(10)]
+    registries = [CollectorRegistry() for _ in range(11)]
     keeper = supervisor.Supervisor(
         [], settings=supervisor.SupervisorSettings(), lock=0, registry=registries[6]
     )
@@ -140,6 +141,7 @@ def all_books() -> list[Books]:
         Books(rpc.CallMetrics(registries[5])),
         Books(rpc_calls.ClientCalls(registries[8])),
         Books(portal_figures(registries[9])),
+        Books(TokenMetrics(registries[10])),
         Books(OperatorMetrics(registries[7])),
         Books(keeper),
     ]

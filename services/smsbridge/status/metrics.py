@@ -31,6 +31,7 @@ smsbridge_portal_delay_seconds{namespace,provider}
 smsbridge_portal_operating_used_ratio{namespace,provider}        see `portal_figures`
 smsbridge_portal_operating_cost_seconds{namespace,provider}
 smsbridge_portal_requests_used_ratio{namespace,provider}
+smsbridge_portal_spare_tokens{namespace,provider}
 smsbridge_binding_limit{namespace,provider,limit}        1 for what holds writing back now
 smsbridge_status_loop_errors_total{loop}
 """

@@ -1,4 +1,4 @@
-"""How much of each portal's limits is used, as gauges of the providers that write to it.
+"""How much of each portal's limits is used and its spare tokens, as gauges of the providers that write to it.
 
 A portal has no name in a label, so that every provider shows its portal's figures; those of one portal agree.
 """
@@ -58,16 +58,23 @@ class PortalFigures:
             _PROVIDER,
             registry=registry,
         )
+        self._spare = Gauge(
+            "smsbridge_portal_spare_tokens",
+            "Tokens of other administrators that stand in where the one in use dies.",
+            _PROVIDER,
+            registry=registry,
+        )
 
     async def measure(self) -> None:
         """One question to the store for each portal. Raises StoreAway."""
         known: dict[str, list[Provider]] = {}
+        for gauge in (self._operating, self._cost, self._requests, self._spare):
+            gauge.clear()
         for provider in self._providers.all():
             installation = self._installations.for_provider(provider)
             if installation is not None:
                 known.setdefault(installation.member_id, []).append(provider)
-        for gauge in (self._operating, self._cost, self._requests):
-            gauge.clear()
+                self._spare.labels(provider.namespace, provider.name).set(len(installation.spares))
         for portal, providers in known.items():
             self._show(await self._limits.headroom(portal, method=messageservice.STATUS_METHOD), providers)
 
