@@ -6,6 +6,8 @@ and the new pair
 is stored before it is used. After a crash in between the old token is tried once more; if it is dead, the
 chain of
 another administrator takes over; without one the installation is broken, which a condition shows.
+
+smsbridge_tokens_refreshed_total{result}    ok | or the error's code
 """
 
 import asyncio
@@ -35,10 +37,7 @@ _BROKEN_SENTENCES = {
 
 
 class TokenMetrics:
-    """Metrics of every role that calls portals:
-
-    smsbridge_tokens_refreshed_total{result}    ok | or the error's code
-    """
+    """Of every role that calls portals."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.refreshed = Counter(
