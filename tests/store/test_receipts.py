@@ -5,7 +5,7 @@ import pytest
 from smsbridge.core.message import Channel
 from smsbridge.core.provider import Profile
 from smsbridge.store import connection
-from smsbridge.store.receipts import AttemptKey, Receipt, Receipts, ReceiptTimes, Recorded, Submission
+from smsbridge.store.receipts import AttemptKey, Parked, Receipt, Receipts, ReceiptTimes, Recorded, Submission
 
 ACCOUNT = "a" * 32
 
@@ -100,6 +100,20 @@ async def test_a_parked_receipt_is_kept_for_its_time_only(store: connection.Stor
     await box.record(ACCOUNT, [receipt(1)])
     await pass_time(store)
     assert await box.index(ACCOUNT, [submission(1)]) == 0
+
+
+async def test_parked_receipts_are_counted_and_those_that_nobody_ever_knew(store: connection.Store) -> None:
+    box = Receipts(store)
+    await box.record(ACCOUNT, [receipt(1), receipt(2), receipt(1, smsc_id="78")])
+    await box.record("b" * 32, [receipt(1)])
+    assert await box.parked() == Parked(waiting=3)
+    await box.index(ACCOUNT, [submission(1), submission(2)])
+    assert await box.parked() == Parked(waiting=2)
+    await pass_time(store)
+    hasty = Receipts(store, ReceiptTimes(parked_seconds=0.02))
+    assert await hasty.parked() == Parked(unmatched=2)
+    await box.record(ACCOUNT, [receipt(1, smsc_id="79")])
+    assert await box.parked() == Parked(waiting=1, unmatched=2)
 
 
 async def test_a_leading_eight_still_finds_its_attempt(box: Receipts) -> None:

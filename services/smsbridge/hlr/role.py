@@ -19,6 +19,7 @@ from smsbridge.hlr.servicer import SERVICE_NAME, HlrServicer
 from smsbridge.hlr.settings import HlrSettings
 from smsbridge.hlr.verification import parts as verification_parts
 from smsbridge.provisioning.portal import Portals
+from smsbridge.provisioning.tokens import TokenMetrics
 from smsbridge.runtime import rpc, tasks
 from smsbridge.smsc import account as smsc_account
 from smsbridge.smsc.client import SmscClient
@@ -58,7 +59,7 @@ class Role:
         self._server = rpc.RpcServer(listen=settings.listen, registry=metrics)
         self._http = transport.Transport()
         self._view = InstallationsView(installations, keyring)
-        apis = Portals(self._http, portal_limits, installations)
+        apis = Portals(self._http, portal_limits, installations, metrics=TokenMetrics(metrics))
         crms = Crms(apis, self._view, registry)
         counted = HlrMetrics(metrics)
         looking = lookup_parts.make(

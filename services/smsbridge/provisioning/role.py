@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from smsbridge.bitrix24 import limiter, transport
 from smsbridge.core import errors
-from smsbridge.provisioning import account_check, counted, portal, portal_check, reconcile, service
+from smsbridge.provisioning import account_check, counted, portal, portal_check, reconcile, service, tokens
 from smsbridge.provisioning.metrics import ProvisionerMetrics
 from smsbridge.provisioning.public_url import PublicUrls
 from smsbridge.provisioning.settings import ProvisioningSettings
@@ -68,7 +68,13 @@ class Role:
                     Egress(store, egress),
                 ),
                 portal=portal_check.PortalClients(
-                    portal.Portals(self._http, limits_of_portals, installations, settings=settings.tokens),
+                    portal.Portals(
+                        self._http,
+                        limits_of_portals,
+                        installations,
+                        settings=settings.tokens,
+                        metrics=tokens.TokenMetrics(metrics),
+                    ),
                     installations,
                     keyring,
                 ),

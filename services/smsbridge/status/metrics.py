@@ -1,5 +1,6 @@
 """All metrics of the status role.
 
+smsbridge_messages_accepted_total{namespace,provider}              by the store, through whatever door
 smsbridge_messages_final_total{namespace,provider,channel,state}   final states reached, as the store counts
                                   them: every replica shows the same figure; take the maximum, not the sum
 smsbridge_messages_unaccounted{namespace,provider}                 0, or a bug
@@ -7,6 +8,8 @@ smsbridge_portal_outbox_messages{namespace,provider}               statuses and 
 smsbridge_portal_outbox_lag_seconds{namespace,provider}            how late the oldest of them is
 smsbridge_status_polls_waiting{namespace,provider}                 attempts without an outcome
 smsbridge_receipts_total{result}              matched | repeated | parked: as they were recorded
+smsbridge_receipts_parked                     SMSC ids whose receipts wait for the sender's report
+smsbridge_receipts_unmatched_total            and for which it never came, as the store counts
 smsbridge_receipts_applied_total{source,result}   callback, status | changed, same, unknown, gone, ambiguous
 smsbridge_receipts_unknown_codes_total{profile}
 smsbridge_receipts_test_mode_total{namespace,provider}   the account only pretends to send
@@ -28,6 +31,7 @@ smsbridge_portal_delay_seconds{namespace,provider}
 smsbridge_portal_operating_used_ratio{namespace,provider}        see `portal_figures`
 smsbridge_portal_operating_cost_seconds{namespace,provider}
 smsbridge_portal_requests_used_ratio{namespace,provider}
+smsbridge_portal_spare_tokens{namespace,provider}
 smsbridge_binding_limit{namespace,provider,limit}        1 for what holds writing back now
 smsbridge_status_loop_errors_total{loop}
 """
@@ -42,6 +46,7 @@ from smsbridge.core.provider import Provider
 from smsbridge.runtime.binding import Binding
 from smsbridge.status.ages import Ages
 from smsbridge.store.delivery import LedgerView
+from smsbridge.store.receipts import Parked
 
 PORTAL_OPERATING, PORTAL_REQUESTS = "portal_operating", "portal_requests"
 _PROVIDER = ("namespace", "provider")
@@ -114,12 +119,40 @@ class StatusMetrics:
         registry.register(self.ledgers)
         self.ages = Ages()
         registry.register(self.ages)
+        self.waiting_room = WaitingRoom()
+        registry.register(self.waiting_room)
 
     def show(self, ledgers: Mapping[str, tuple[Provider, LedgerView]]) -> None:
         """What the store counts, by provider uid; the whole picture."""
         self.ledgers.update(ledgers)
         self.ages.update(ledgers)
         self.binding.keep((provider.namespace, provider.name) for provider, _ in ledgers.values())
+
+    def show_parked(self, found: Parked) -> None:
+        """Of all accounts."""
+        self.waiting_room.found = found
+
+
+class WaitingRoom(Collector):
+    """Receipts of ids that nobody knows, as they were read last."""
+
+    def __init__(self) -> None:
+        self.found: Parked | None = None
+
+    def describe(self) -> Iterable[Metric]:
+        return self._families(Parked())
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families(self.found) if self.found else []
+
+    @staticmethod
+    def _families(found: Parked) -> Iterable[Metric]:
+        waiting = "SMSC ids whose receipts wait for the sender's report."
+        unmatched = "SMSC ids whose receipts were given up: the sender never told of them."
+        return [
+            GaugeMetricFamily("smsbridge_receipts_parked", waiting, value=found.waiting),
+            CounterMetricFamily("smsbridge_receipts_unmatched", unmatched, value=found.unmatched),
+        ]
 
 
 class Ledgers(Collector):
@@ -157,6 +190,12 @@ class Ledgers(Collector):
             labels=_PROVIDER,
         )
         repeated: dict[tuple[str, str], int] = {}
+        accepted = CounterMetricFamily(
+            "smsbridge_messages_accepted",
+            "Messages that were taken on, through whatever door.",
+            labels=_PROVIDER,
+        )
+        taken: dict[tuple[str, str], int] = {}
         totals: dict[tuple[str, str, str, str], int] = {}
         gauges = {
             "smsbridge_messages_unaccounted": "Accepted messages less all that are somewhere: 0, or a bug.",
@@ -172,6 +211,7 @@ class Ledgers(Collector):
                 state, _, reason = name.partition("|")
                 end = (*place, state, reason)
                 ends[end] = ends.get(end, 0) + count
+            taken[place] = taken.get(place, 0) + view.accepted
             repeated[place] = repeated.get(place, 0) + view.duplicates
             for name, count in view.done.items():
                 channel, _, state = name.partition("|")
@@ -195,4 +235,6 @@ class Ledgers(Collector):
             failed.add_metric(end, total)
         for place, total in repeated.items():
             duplicates.add_metric(place, total)
-        return [final, failed, duplicates, *families.values()]
+        for place, total in taken.items():
+            accepted.add_metric(place, total)
+        return [accepted, final, failed, duplicates, *families.values()]

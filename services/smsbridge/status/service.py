@@ -19,7 +19,7 @@ from smsbridge.status.ports import Providers
 from smsbridge.status.report import By, Report, Reports
 from smsbridge.store.account import Accounts
 from smsbridge.store.delivery import Deliveries, FoundView, LedgerView, MessageView
-from smsbridge.store.receipts import Receipt, Receipts, Recorded, Submission
+from smsbridge.store.receipts import Parked, Receipt, Receipts, Recorded, Submission
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,10 @@ class StatusService:
         if total.matched or total.repeated:
             self._kept()
         return total
+
+    async def parked(self) -> Parked:
+        """Raises StoreAway."""
+        return await self._receipts.parked()
 
     async def message(self, message_id: str, provider_uid: str = "") -> Found:
         """Raises NotFound, StoreAway. Without a uid it is searched with all providers."""
