@@ -1,5 +1,9 @@
 """What must not be read in a log, and what must stay readable."""
 
+import json
+import subprocess
+import sys
+
 import pytest
 
 from smsbridge.core import msisdn
@@ -157,3 +161,54 @@ def test_ids_and_numbers_stay() -> None:
         "none": None,
     }
     assert HIDE(None, "info", dict(event)) == event
+
+
+_START = (
+    "import asyncio, json, threading\n"
+    "from smsbridge.core import msisdn\n"
+    "from smsbridge.runtime import logging\n"
+    "logging.configure(logging.LoggingSettings(), mask=msisdn.mask, process='sender')\n"
+    """def fail():\n    raise ValueError('{"access_token": "abc"} of 79991234567')\n"""
+)
+_ITS_END = "class Dying:\n    def __del__(self):\n        fail()\nDying()\n"
+_TASK = (
+    "async def main():\n"
+    "    async def failing():\n"
+    "        fail()\n"
+    "    task = asyncio.create_task(failing())\n"
+    "    await asyncio.sleep(0)\n"
+    "    await asyncio.sleep(0)\n"
+    "    del task\n"
+    "asyncio.run(main())\n"
+)
+# Typer sets a hook of its own before a command begins.
+_COMMAND = (
+    "import typer\n"
+    "app = typer.Typer(pretty_exceptions_enable=False)\n"
+    "@app.command()\n"
+    "def go():\n"
+    "    logging.configure(logging.LoggingSettings(), mask=msisdn.mask, process='sender')\n"
+    "    fail()\n"
+    "app([])\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("code", "event", "exit_code"),
+    [
+        ("fail()", "process_crashed", 1),
+        (_COMMAND, "process_crashed", 1),
+        ("threading.Thread(target=fail, name='exporter').start()", "thread_crashed", 0),
+        (_ITS_END, "error_not_raised", 0),
+        (_TASK, "Task exception was never retrieved", 0),
+    ],
+)
+def test_what_nothing_caught_is_a_line_like_all_others(code: str, event: str, exit_code: int) -> None:
+    done = subprocess.run([sys.executable, "-c", _START + code], capture_output=True, check=False, text=True)
+    (line,) = (json.loads(line) for line in done.stderr.splitlines())
+    assert (done.returncode, done.stdout) == (exit_code, "")
+    assert line["event"].partition("\n")[0] == event
+    assert (line["level"], line["process"]) == ("error", "sender")
+    assert 'ValueError: {"access_token": [hidden]} of 7999*****67' in line["exception"]
+    assert "abc" not in done.stderr
+    assert "79991234567" not in done.stderr

@@ -7,14 +7,18 @@ and what looks like a phone, a secret with its name, a refused input or a URL ke
 import logging
 import re
 import sys
+import threading
 from collections.abc import Callable, Mapping, MutableMapping
 from enum import StrEnum
+from types import TracebackType
 from typing import Any
 
 import pydantic
 import structlog
 
 from smsbridge.runtime import tracing
+
+log = structlog.get_logger()
 
 Mask = Callable[[str], str]
 
@@ -169,6 +173,27 @@ def configure(settings: LoggingSettings, *, mask: Mask, process: str) -> None:
     root.handlers = [handler]
     root.setLevel(max(level, logging.WARNING))  # libraries say too much below
     logging.getLogger("aiohttp.access").disabled = True  # its lines hold URLs, and URLs hold keys
+    # Python's own hooks write a bare traceback, and an error's sentence may quote anything.
+    sys.excepthook = _process_crashed
+    threading.excepthook = _thread_crashed
+    sys.unraisablehook = _not_raised
+
+
+def _process_crashed(kind: type[BaseException], error: BaseException, trace: TracebackType | None, /) -> None:
+    log.error("process_crashed", error=kind.__name__, exc_info=(kind, error, trace))
+
+
+def _thread_crashed(found: threading.ExceptHookArgs, /) -> None:
+    kind, error, trace, thread = found
+    if kind is not SystemExit:  # how a thread ends itself
+        name = thread.name if thread is not None else ""
+        log.error("thread_crashed", error=kind.__name__, thread=name, exc_info=(kind, error, trace))
+
+
+def _not_raised(found: "sys.UnraisableHookArgs", /) -> None:
+    kind = found.exc_type
+    exc_info = (kind, found.exc_value, found.exc_traceback)
+    log.error("error_not_raised", error=kind.__name__, exc_info=exc_info)
 
 
 def _named(process: str) -> structlog.typing.Processor:
