@@ -119,6 +119,16 @@ async def test_a_budget_of_zero_buys_nothing_and_says_so(store: Store) -> None:
             assert hlr.sample("lookups_total", **labels) == 1
 
 
+async def test_what_rules_watch_is_there_before_anything_happens(store: Store) -> None:
+    place = {"namespace": "crm", "provider": "p1"}
+    async with hlr_lab.running(store, hlr_lab.provider("http://127.0.0.1:9")) as hlr:
+        for name, labels in (
+            ("lookups", {**place, "outcome": "refused", "source": "none"}),
+            ("loop_errors", {"loop": "measure"}),
+        ):
+            assert hlr.metrics.get_sample_value(f"smsbridge_hlr_{name}_total", labels) == 0
+
+
 @pytest.mark.parametrize("profile", Profile)
 async def test_a_budget_pays_for_so_many_and_no_more(store: Store, profile: Profile) -> None:
     """Also where all ask at once: 1.60 roubles are three look-ups of 0.50."""

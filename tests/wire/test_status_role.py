@@ -471,6 +471,8 @@ WATCHED: list[tuple[str, dict[str, str]]] = [
     (APPLIED, {"source": "callback", "result": "changed"}),
     (APPLIED, {"source": "callback", "result": "same"}),
     (APPLIED, {"source": "status", "result": "changed"}),
+    ("smsbridge_portal_updates_total", {"result": "dropped"}),
+    ("smsbridge_portal_answers_total", {"result": "dropped"}),
 ]
 
 

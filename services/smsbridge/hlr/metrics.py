@@ -19,6 +19,8 @@ smsbridge_hlr_verification_numbers_total{namespace,provider,outcome}      distin
 smsbridge_hlr_verification_spent_roubles_total{namespace,provider}        part of the roubles above
 """
 
+from collections.abc import Iterable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from smsbridge.core.errand import ErrandKind
@@ -131,6 +133,11 @@ class HlrMetrics:
             _PROVIDER,
             registry=registry,
         )
+
+    def known(self, providers: Iterable[Provider]) -> None:
+        """What rules ask for is there from the start: a rate sees nothing of a counter's first value."""
+        for provider in providers:
+            self.lookups.labels(provider.namespace, provider.name, "refused", "none")
 
     def errand(self, provider: Provider, kind: ErrandKind, end: str, count: int = 1) -> None:
         self.errands.labels(provider.namespace, provider.name, kind.value, end).inc(count)

@@ -66,7 +66,7 @@ class Role:
         self._view = InstallationsView(installations, keyring)
         apis = Portals(self._http, portal_limits, installations)
         self._crms = Crms(apis, self._view, registry)
-        counted = HlrMetrics(metrics)
+        self._metrics = counted = HlrMetrics(metrics)
         lookups = Lookups(store, keyring)
         accounts = Accounts(store, limits)
         care = Care(accounts, Egress(store, egress))
@@ -208,6 +208,7 @@ class Role:
             )
         for key in set(self._of_account) - accounts:
             self._of_account.pop(key).finish()
+        self._metrics.known(self._registry.all())
         self._follow_errands()
 
     def _follow_errands(self) -> None:

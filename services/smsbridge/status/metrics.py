@@ -124,6 +124,8 @@ class StatusMetrics:
             place = (provider.namespace, provider.name)
             for source, result in _APPLIED:
                 self.applied.labels(*place, source, result)
+            for told in (self.portal_updates, self.portal_answers):
+                told.labels(*place, "dropped")
 
     def receipt(self, provider: Provider | None, source: str, result: str, count: int = 1) -> None:
         """`provider` is None where it is not known, or no more: the labels are empty then."""
