@@ -3,6 +3,7 @@
 smsbridge_hlr_preferences_asked_total{result}    known | unknown
 smsbridge_hlr_learned_total{channel,result}      learned | older | off (the provider does not want it)
 smsbridge_hlr_lookups_total{namespace,provider,outcome,source}     numbers answered for
+smsbridge_hlr_refused_total{namespace,provider,why}                numbers not looked up, by why
 smsbridge_hlr_requests_total{namespace,provider,result}            requests that were to buy
 smsbridge_hlr_spent_roubles_total{namespace,provider,estimated}
 smsbridge_hlr_budget_left_roubles{namespace,provider}
@@ -27,6 +28,7 @@ from smsbridge.core.errand import ErrandKind
 from smsbridge.core.provider import Provider
 
 _PROVIDER = ("namespace", "provider")
+_BUDGET = "budget"  # the word of `buying`
 
 
 class HlrMetrics:
@@ -47,6 +49,12 @@ class HlrMetrics:
             "smsbridge_hlr_lookups",
             "Numbers that were asked about, by what was answered and where it came from.",
             (*_PROVIDER, "outcome", "source"),
+            registry=registry,
+        )
+        self.refused = Counter(
+            "smsbridge_hlr_refused",
+            "Numbers that were not looked up, by why.",
+            (*_PROVIDER, "why"),
             registry=registry,
         )
         self.requests = Counter(
@@ -138,6 +146,7 @@ class HlrMetrics:
         """What rules ask for is there from the start: a rate sees nothing of a counter's first value."""
         for provider in providers:
             self.lookups.labels(provider.namespace, provider.name, "refused", "none")
+            self.refused.labels(provider.namespace, provider.name, _BUDGET)
 
     def errand(self, provider: Provider, kind: ErrandKind, end: str, count: int = 1) -> None:
         self.errands.labels(provider.namespace, provider.name, kind.value, end).inc(count)
