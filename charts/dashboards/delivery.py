@@ -154,7 +154,7 @@ PAGE = Page(
                     PER_SECOND,
                     [
                         Query(
-                            rate_of_all("smsbridge_receipts_applied_total", "source, result"),
+                            rate("smsbridge_receipts_applied_total", "source, result"),
                             "{{source}} {{result}}",
                         )
                     ],

@@ -20,7 +20,8 @@ from smsbridge.runtime import addresses
 
 RULES = Path(__file__).parents[2] / "charts" / "smsbridge" / "files" / "rules.yaml"
 HOST = "127.0.0.1"
-HURRIED = {"SmsbridgeNoReceipts": "[30m]", "SmsbridgePortalRefuses": "[15m]"}
+# By name and label `window` of the alert.
+HURRIED = {("SmsbridgeNoReceipts", "30m"): "[30m]", ("SmsbridgePortalRefuses", ""): "[15m]"}
 
 
 def program(name: str) -> str:
@@ -127,7 +128,7 @@ def _hurried() -> dict[str, Any]:
     for rule in (rule for group in found["groups"] for rule in group["rules"]):
         if "alert" in rule:
             rule["for"] = "5s"
-        window = HURRIED.get(rule.get("alert", ""), "")
+        window = HURRIED.get((rule.get("alert", ""), rule.get("labels", {}).get("window", "")), "")
         if window:
             assert window in rule["expr"]
             rule["expr"] = rule["expr"].replace(window, "[20s]")

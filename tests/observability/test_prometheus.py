@@ -23,7 +23,6 @@ SERIES_OF_A_PROVIDER, SERIES_BESIDE = 350, 1000
 EMPTY_WHILE_WELL = {
     "batches / How they were settled / {{how}}",  # no batch was uncertain
     "bitrix24 / Answers that are not 200 / {{door}} {{status}}",
-    "bitrix24 / Answers to workflow steps / {{result}}",  # no workflow
     "bitrix24 / What holds writing back / {{namespace}}/{{provider}} {{limit}}",  # a quick portal
     "delivery / Closed, unknown and pretended / {{namespace}}/{{provider}} closed",
     "delivery / Closed, unknown and pretended / {{namespace}}/{{provider}} test mode",

@@ -121,6 +121,7 @@ async def test_a_loop_goes_on_after_an_error_and_counts_it() -> None:
 
     loops = tasks.Loops(errors=errors)
     loops.start("work", step, pause_seconds=60, error_pause_seconds=0)
+    assert registry.get_sample_value("errors_total", {"loop": "work"}) == 0  # before its first step
     async with asyncio.timeout(5):
         await done.wait()
     await loops.stop()

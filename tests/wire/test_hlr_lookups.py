@@ -117,6 +117,18 @@ async def test_a_budget_of_zero_buys_nothing_and_says_so(store: Store) -> None:
             assert hlr_lab.bought(sandbox) == 0
             labels = {"namespace": "crm", "provider": "p1", "outcome": "refused", "source": "none"}
             assert hlr.sample("lookups_total", **labels) == 1
+            assert hlr.sample("refused_total", namespace="crm", provider="p1", why="budget") == 1
+
+
+async def test_what_rules_watch_is_there_before_anything_happens(store: Store) -> None:
+    place = {"namespace": "crm", "provider": "p1"}
+    async with hlr_lab.running(store, hlr_lab.provider("http://127.0.0.1:9")) as hlr:
+        for name, labels in (
+            ("lookups", {**place, "outcome": "refused", "source": "none"}),
+            ("refused", {**place, "why": "budget"}),
+            ("loop_errors", {"loop": "measure"}),
+        ):
+            assert hlr.metrics.get_sample_value(f"smsbridge_hlr_{name}_total", labels) == 0
 
 
 @pytest.mark.parametrize("profile", Profile)

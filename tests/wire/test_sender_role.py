@@ -484,3 +484,33 @@ async def test_prices_are_estimated_where_smsc_tells_none(
         await all_sent(sender, 1)
         record = await sender.state_of(UID, f"{0:032x}")
         assert (record["a1:cost"], record["a1:est"], record["a1:cnt"]) == ("8.00", "1", "2")
+
+
+CASCADE = Rule(name="long", route=Route.CASCADE, text_matches="long")
+
+
+@pytest.mark.parametrize(
+    ("profile", "rules", "channels"),
+    [
+        (Profile.GUIDE, (), {"sms"}),
+        (Profile.GUIDE, (CASCADE,), {"sms", "viber"}),
+        (Profile.HTTP, (CASCADE,), {"sms", "viber"}),
+    ],
+)
+async def test_what_rules_watch_is_there_before_anything_happens(
+    store: connection.Store,
+    sandbox: server.Sandbox,
+    profile: Profile,
+    rules: tuple[Rule, ...],
+    channels: set[str],
+) -> None:
+    one = provider(sandbox, profile=profile, routing=Routing(rules=rules))
+    async with senders.running(store, sandbox, one) as sender:
+        for name in ("smsbridge_batches_total", "smsbridge_batch_numbers_total"):
+            labels = {"namespace": "crm", "provider": "smsc", "result": "accepted"}
+            shown = {
+                channel
+                for channel in ("sms", "viber")
+                if sender.metrics.get_sample_value(name, {**labels, "channel": channel}) == 0
+            }
+            assert shown == channels

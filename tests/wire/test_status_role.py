@@ -25,6 +25,8 @@ from tests.wire.status_lab import Lab
 
 CASCADE = Routing(route=Route.CASCADE, viber_timeout_seconds=60)
 GUIDE: dict[str, Any] = {"profile": Profile.GUIDE}
+OURS = {"namespace": "crm", "provider": "smsc"}
+APPLIED = "smsbridge_receipts_applied_total"
 
 
 @pytest.fixture
@@ -160,6 +162,8 @@ async def test_without_a_phone_a_shared_id_sets_off_a_question(
             await becomes(lab, one, "delivered")
             await becomes(lab, two, "undelivered")
             assert len(far.requests) == 1
+            await lab.figures(1, APPLIED, **OURS, source="callback", result="ambiguous")
+            await lab.figures(2, APPLIED, **OURS, source="status", result="changed")
 
 
 async def test_without_a_phone_the_rest_of_the_batch_is_waited_for(
@@ -290,7 +294,7 @@ async def test_status_24_pauses_the_account(lab: Lab) -> None:
     await said(lab, receipt(lab, "cid1", phone(1), 24, ts=7))
 
     async def applied() -> bool:
-        return lab.figure("smsbridge_receipts_applied_total", source="callback", result="same") == 1
+        return lab.figure(APPLIED, **OURS, source="callback", result="same") == 1
 
     await until(applied)
     assert (await accounts.state(lab.way.account_key)).pause == ""
@@ -448,7 +452,7 @@ async def test_a_receipt_of_an_erased_provider_is_put_away(lab: Lab) -> None:
     await said(lab, receipt(lab, "cid1", phone(1), 1))
 
     async def gone() -> bool:
-        return lab.figure("smsbridge_receipts_applied_total", source="callback", result="gone") == 1
+        return lab.figure(APPLIED, namespace="", provider="", source="callback", result="gone") == 1
 
     await until(gone)
     assert (await lab.way.receipts.depth(lab.way.account_key))[0] == 0
@@ -464,6 +468,22 @@ async def test_a_restart_loses_no_receipt(store: connection.Store, sandbox: Sand
         assert await lab.way.state(mid) == "sent"
     async with status_lab.running(store, sandbox, made) as lab:
         await becomes(lab, mid, "delivered")
+
+
+WATCHED: list[tuple[str, dict[str, str]]] = [
+    (APPLIED, {"source": "callback", "result": "changed"}),
+    (APPLIED, {"source": "callback", "result": "same"}),
+    (APPLIED, {"source": "status", "result": "changed"}),
+    ("smsbridge_portal_updates_total", {"result": "dropped"}),
+    ("smsbridge_portal_answers_total", {"result": "dropped"}),
+]
+
+
+@pytest.mark.parametrize(("name", "labels"), WATCHED)
+async def test_what_rules_watch_is_there_before_anything_happens(
+    lab: Lab, name: str, labels: dict[str, str]
+) -> None:
+    assert lab.metrics.get_sample_value(name, {**OURS, **labels}) == 0
 
 
 async def test_ready_where_the_store_may_be_used(lab: Lab) -> None:

@@ -38,3 +38,9 @@ def plan(route: Route, routing: Routing, profile: Profile, *, wait_seconds: int 
         return (Leg(Channel.VIBER, wait_seconds=wait, native=True),)
     first, *rest = routing.order
     return (Leg(first, wait_seconds=wait), *(Leg(channel) for channel in rest[:1]))
+
+
+def channels(routing: Routing, profile: Profile) -> frozenset[Channel]:
+    """By which its rules send."""
+    routes = {routing.route, *(rule.route for rule in routing.rules)}
+    return frozenset(leg.channel for route in routes for leg in plan(route, routing, profile))

@@ -243,6 +243,9 @@ class LookupService:
                 source = "delivery"
             labels = (rules.provider.namespace, rules.provider.name)
             self._metrics.lookups.labels(*labels, outcome, source).inc()
+            if one.state is LookupState.REFUSED:
+                # Never a verification's: what its quote does not pay for waits.
+                self._metrics.refused.labels(*labels, one.reason).inc()
 
 
 def _proved(at_ms: int) -> Standing:

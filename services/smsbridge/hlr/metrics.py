@@ -3,6 +3,7 @@
 smsbridge_hlr_preferences_asked_total{result}    known | unknown
 smsbridge_hlr_learned_total{channel,result}      learned | older | off (the provider does not want it)
 smsbridge_hlr_lookups_total{namespace,provider,outcome,source}     numbers answered for
+smsbridge_hlr_refused_total{namespace,provider,why}                numbers not looked up, by why
 smsbridge_hlr_requests_total{namespace,provider,result}            requests that were to buy
 smsbridge_hlr_spent_roubles_total{namespace,provider,estimated}
 smsbridge_hlr_budget_left_roubles{namespace,provider}
@@ -19,6 +20,8 @@ smsbridge_hlr_verification_numbers_total{namespace,provider,outcome}      distin
 smsbridge_hlr_verification_spent_roubles_total{namespace,provider}        part of the roubles above
 """
 
+from collections.abc import Iterable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from smsbridge.core.errand import ErrandKind
@@ -26,6 +29,7 @@ from smsbridge.core.provider import Provider
 from smsbridge.store.lookups import Ended
 
 _PROVIDER = ("namespace", "provider")
+_BUDGET = "budget"  # the word of `buying`
 
 
 class HlrMetrics:
@@ -46,6 +50,12 @@ class HlrMetrics:
             "smsbridge_hlr_lookups",
             "Numbers that were asked about, by what was answered and where it came from.",
             (*_PROVIDER, "outcome", "source"),
+            registry=registry,
+        )
+        self.refused = Counter(
+            "smsbridge_hlr_refused",
+            "Numbers that were not looked up, by why.",
+            (*_PROVIDER, "why"),
             registry=registry,
         )
         self.requests = Counter(
@@ -140,6 +150,12 @@ class HlrMetrics:
             if amount > 0:
                 self.spent.labels(*labels, word).inc(float(amount))
         self.verification_spent.labels(*labels).inc(float(ended.quoted))
+
+    def known(self, providers: Iterable[Provider]) -> None:
+        """What rules ask for is there from the start: a rate sees nothing of a counter's first value."""
+        for provider in providers:
+            self.lookups.labels(provider.namespace, provider.name, "refused", "none")
+            self.refused.labels(provider.namespace, provider.name, _BUDGET)
 
     def errand(self, provider: Provider, kind: ErrandKind, end: str, count: int = 1) -> None:
         self.errands.labels(provider.namespace, provider.name, kind.value, end).inc(count)

@@ -61,7 +61,7 @@ class Role:
         self._view = InstallationsView(installations, keyring)
         apis = Portals(self._http, portal_limits, installations, metrics=TokenMetrics(metrics))
         crms = Crms(apis, self._view, registry)
-        counted = HlrMetrics(metrics)
+        self._metrics = counted = HlrMetrics(metrics)
         looking = lookup_parts.make(
             settings,
             store=store,
@@ -176,6 +176,7 @@ class Role:
             )
         for key in set(self._of_account) - accounts:
             self._of_account.pop(key).finish()
+        self._metrics.known(self._registry.all())
         self._follow_errands()
 
     def _follow_errands(self) -> None:

@@ -106,6 +106,8 @@ class Loops:
 
     def start(self, name: str, step: Step, *, pause_seconds: float, error_pause_seconds: float = 1.0) -> Loop:
         """The first step begins at once."""
+        if self._errors is not None:
+            self._errors.labels(loop=name)  # at 0 from the start: a rate sees nothing of a first value
         loop = Loop(name, step, pause_seconds=pause_seconds, error_pause_seconds=error_pause_seconds)
         task = asyncio.create_task(loop.run(quiet=self._quiet, errors=self._errors), name=name)
         self._running[loop] = task

@@ -25,10 +25,12 @@ smsbridge_loop_errors_total{loop}
 `result` of a request is a word of `effects.Effect`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from smsbridge.core import cascade
+from smsbridge.core.provider import Provider
 from smsbridge.runtime.binding import Binding
 
 PAUSE, STORE_MEMORY, PERMITS, LINGER = "pause", "store_memory", "account_permits", "batching_linger"
@@ -114,6 +116,14 @@ class SenderMetrics:
         self.loop_errors = Counter(
             "smsbridge_loop_errors", "Steps of background loops that failed.", ("loop",), registry=registry
         )
+
+    def known(self, providers: Iterable[Provider]) -> None:
+        """What rules ask for is there from the start: a rate sees nothing of a counter's first value."""
+        for provider in providers:
+            place = (provider.namespace, provider.name)
+            for channel in cascade.channels(provider.routing, provider.account.profile):
+                self.batches.labels(*place, channel, "accepted")
+                self.batch_numbers.labels(*place, channel, "accepted")
 
     def show_store(self, checks: Mapping[str, bool] | None) -> None:
         """`checks` of `store.persistence`, None while the store does not answer."""

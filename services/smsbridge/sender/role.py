@@ -137,6 +137,7 @@ class Role:
                 self._of_provider[provider.uid] = self._start_loops(provider.uid)
             for loop in self._of_provider[provider.uid].values():
                 loop.wake()
+        self._metrics.known(self._registry.all())
         known = {provider.uid for provider in self._registry.all()}
         for uid in set(self._of_provider) - known:
             for loop in self._of_provider.pop(uid).values():

@@ -4,7 +4,7 @@ What a receipt means is `verdict`'s business; that a repeat changes nothing, the
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from smsbridge.core.provider import Provider
 from smsbridge.status import traces, verdict
@@ -71,13 +71,13 @@ class Applier:
         provider = self._providers.get(uid)
         if provider is None:
             # Erased: nobody waits for it any more.
-            self._metrics.applied.labels(source=verdict.CALLBACK, result="gone").inc(len(found))
+            self._metrics.receipt(None, verdict.CALLBACK, "gone", len(found))
             return
         verdicts = [_read(entry, key, provider) for entry, key in found]
         results = await self._deliveries.apply(uid, [item.change for item in verdicts])
         traces.receipts(verdicts, results)
         for result in results:
-            self._metrics.applied.labels(source=verdict.CALLBACK, result=result).inc()
+            self._metrics.receipt(provider, verdict.CALLBACK, result)
         for item, (_, key), result in zip(verdicts, found, results, strict=True):
             if not item.reading.known:
                 self._metrics.unknown_codes.labels(profile=key.profile).inc()
@@ -103,13 +103,17 @@ class Applier:
             open_keys += [key for key in keys if key.ref in state.refs]
         target = _meant(entry.members, open_keys, sure=sure)
         if target is None:
+            self._metrics.receipt(self._only(by_uid), verdict.CALLBACK, "ambiguous")
             await self._ask(open_keys)
         else:
             await self._apply(account_key, target.provider_uid, [(entry, target)])
         return True
 
+    def _only(self, uids: Collection[str]) -> Provider | None:
+        """The provider it is of, where no other can be meant."""
+        return self._providers.get(next(iter(uids))) if len(uids) == 1 else None
+
     async def _ask(self, open_keys: Sequence[AttemptKey]) -> None:
-        self._metrics.applied.labels(source=verdict.CALLBACK, result="ambiguous").inc()
         for uid in {key.provider_uid for key in open_keys}:
             refs = [key.ref for key in open_keys if key.provider_uid == uid]
             await self._deliveries.ask_in(uid, refs, seconds=0, only_sooner=True)

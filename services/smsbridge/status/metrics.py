@@ -10,7 +10,8 @@ smsbridge_status_polls_waiting{namespace,provider}                 attempts with
 smsbridge_receipts_total{result}              matched | repeated | parked: as they were recorded
 smsbridge_receipts_parked                     SMSC ids whose receipts wait for the sender's report
 smsbridge_receipts_unmatched_total            and for which it never came, as the store counts
-smsbridge_receipts_applied_total{source,result}   callback, status | changed, same, unknown, gone, ambiguous
+smsbridge_receipts_applied_total{namespace,provider,source,result}   callback, status |
+                                  changed, same, unknown, not_found, gone, ambiguous
 smsbridge_receipts_unknown_codes_total{profile}
 smsbridge_receipts_test_mode_total{namespace,provider}   the account only pretends to send
 smsbridge_status_questions_total{result}      answered | away | no_permit | refused | no_account | too_often
@@ -44,12 +45,14 @@ from prometheus_client.registry import Collector
 
 from smsbridge.core.provider import Provider
 from smsbridge.runtime.binding import Binding
+from smsbridge.status import verdict
 from smsbridge.status.ages import Ages
 from smsbridge.store.delivery import LedgerView
 from smsbridge.store.receipts import Parked
 
 PORTAL_OPERATING, PORTAL_REQUESTS = "portal_operating", "portal_requests"
 _PROVIDER = ("namespace", "provider")
+_APPLIED = ((verdict.CALLBACK, "changed"), (verdict.CALLBACK, "same"), (verdict.STATUS, "changed"))
 
 
 class StatusMetrics:
@@ -60,7 +63,7 @@ class StatusMetrics:
         self.applied = Counter(
             "smsbridge_receipts_applied",
             "What receipts and status answers did to attempts.",
-            ["source", "result"],
+            (*_PROVIDER, "source", "result"),
             registry=registry,
         )
         self.unknown_codes = Counter(
@@ -121,6 +124,20 @@ class StatusMetrics:
         registry.register(self.ages)
         self.waiting_room = WaitingRoom()
         registry.register(self.waiting_room)
+
+    def known(self, providers: Iterable[Provider]) -> None:
+        """What rules ask for is there from the start: a rate sees nothing of a counter's first value."""
+        for provider in providers:
+            place = (provider.namespace, provider.name)
+            for source, result in _APPLIED:
+                self.applied.labels(*place, source, result)
+            for told in (self.portal_updates, self.portal_answers):
+                told.labels(*place, "dropped")
+
+    def receipt(self, provider: Provider | None, source: str, result: str, count: int = 1) -> None:
+        """`provider` is None where it is not known, or no more: the labels are empty then."""
+        place = (provider.namespace, provider.name) if provider else ("", "")
+        self.applied.labels(*place, source, result).inc(count)
 
     def show(self, ledgers: Mapping[str, tuple[Provider, LedgerView]]) -> None:
         """What the store counts, by provider uid; the whole picture."""

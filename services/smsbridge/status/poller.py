@@ -125,7 +125,7 @@ class Poller:
         traces.receipts(verdicts, results)
         for item, result in zip(verdicts, results, strict=True):
             word = "not_found" if item.reading.not_found else result
-            self._metrics.applied.labels(source=verdict.STATUS, result=word).inc()
+            self._metrics.receipt(provider, verdict.STATUS, word)
             if result == "changed":
                 await self._care.heed(account_key, provider, item.reading)
         for (poll, _), item in zip(found, verdicts, strict=True):

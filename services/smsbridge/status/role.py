@@ -113,6 +113,8 @@ class Role:
         self._loops.start("portal", self._writer.step, pause_seconds=settings.portal_tick_seconds)
         self._loops.start("placing", self._placing().step, pause_seconds=settings.placing_seconds)
         self._loops.start("metrics", self._measure, pause_seconds=settings.metrics_seconds)
+        self._registry.on_change(self._follow)
+        self._follow()
 
     async def stop(self) -> None:
         """No new calls; what is in hand is finished. What was taken and is not, is due again by itself."""
@@ -129,6 +131,9 @@ class Role:
 
     async def ready(self) -> str:
         return await self._store.check()
+
+    def _follow(self) -> None:
+        self._metrics.known(self._registry.all())
 
     def _kept(self) -> None:
         if self._inbox is not None:
