@@ -5,7 +5,7 @@ smsbridge_provider_condition{namespace,provider,type}    1 True, 0 False, -1 Unk
 smsbridge_provider_drift_seconds{namespace,provider}     since the portal was last seen to show what it should
 smsbridge_reconciliations_total{result}                  ok, incomplete, failed
 smsbridge_reconcile_duration_seconds                     how long one took, waiting for the portal included
-smsbridge_provisioner_requests_total{system}             requests that left: portal, smsc
+smsbridge_provisioner_requests_total{system,result}      portal, oauth, smsc | ok, refused, away
 smsbridge_manifest_errors                                errors in the manifests file as it is now
 smsbridge_provisioner_loop_errors_total{loop}            steps of loops that failed
 """
@@ -47,7 +47,10 @@ class ProvisionerMetrics:
             registry=registry,
         )
         self.requests = Counter(
-            "smsbridge_provisioner_requests", "Requests that left.", ["system"], registry=registry
+            "smsbridge_provisioner_requests",
+            "Requests that left, by what came back.",
+            ["system", "result"],
+            registry=registry,
         )
         self.reconciliations = Counter(
             "smsbridge_reconciliations", "Providers that were reconciled.", ["result"], registry=registry

@@ -23,6 +23,7 @@ smsbridge_portal_answers_total{namespace,provider,result}   answers to workflow 
                                   written | over | later | unanswered | dropped | stale
 smsbridge_portal_calls_total{result}          ok | or the error's code
 smsbridge_cascade_fallbacks_total{namespace,provider}    SMSC's own cascade went on to SMS
+smsbridge_cascade_saved_today_roubles{namespace,provider}          against SMS only, as in reports
 smsbridge_messages_failed_total{namespace,provider,state,reason}   final, and not delivered; by the store
 smsbridge_duplicates_total{namespace,provider}           messages that were known already, as the store counts
 smsbridge_time_to_smsc_seconds{namespace,provider,lane}          histograms of the store: see `ages`
@@ -38,8 +39,9 @@ smsbridge_status_loop_errors_total{loop}
 """
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -117,6 +119,12 @@ class StatusMetrics:
             _PROVIDER,
             registry=registry,
         )
+        self.savings = Gauge(
+            "smsbridge_cascade_saved_today_roubles",
+            "What today's messages that went by cascade would have cost more by SMS only.",
+            _PROVIDER,
+            registry=registry,
+        )
         self.binding = Binding((PORTAL_OPERATING, PORTAL_REQUESTS), registry=registry)
         self.ledgers = Ledgers()
         registry.register(self.ledgers)
@@ -144,6 +152,12 @@ class StatusMetrics:
         self.ledgers.update(ledgers)
         self.ages.update(ledgers)
         self.binding.keep((provider.namespace, provider.name) for provider, _ in ledgers.values())
+
+    def show_savings(self, found: Iterable[tuple[Provider, Decimal]]) -> None:
+        """The whole picture. A removed provider and its successor share a name: they are added up."""
+        self.savings.clear()
+        for provider, saved in found:
+            self.savings.labels(provider.namespace, provider.name).inc(float(saved))
 
     def show_parked(self, found: Parked) -> None:
         """Of all accounts."""

@@ -142,6 +142,7 @@ class Role:
     async def _measure(self) -> None:
         ledgers = await self._service.ledgers()
         self._metrics.show({provider.uid: (provider, view) for provider, view in ledgers})
+        self._metrics.show_savings(await self._service.savings_of_today())
         self._metrics.show_parked(await self._service.parked())
         await self._figures.measure()
 

@@ -7,6 +7,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from smsbridge.core import errors, msisdn
 from smsbridge.core.delivery import MessageState
@@ -87,6 +88,11 @@ class StatusService:
         if total.matched or total.repeated:
             self._kept()
         return total
+
+    async def savings_of_today(self) -> list[tuple[Provider, Decimal]]:
+        """What cascades saved against SMS only, where that is known. Raises StoreAway."""
+        found = [(each, await self._reports.savings_of_today(each)) for each in self._providers.all()]
+        return [(provider, saved) for provider, saved in found if saved is not None]
 
     async def parked(self) -> Parked:
         """Raises StoreAway."""
