@@ -11,6 +11,7 @@ from smsbridge.core.provider import Routing
 from smsbridge.rpc import errand
 from smsbridge.sandbox.faults import Fault, FaultKind
 from smsbridge.sandbox.orders import EntityOrder
+from smsbridge.store import registry
 from smsbridge.store.connection import Store
 from tests.wire import errands_lab, senders
 from tests.wire.errands_lab import World
@@ -132,6 +133,27 @@ async def test_a_value_set_by_hand_wins_and_is_never_overwritten(store: Store) -
             # Emptied by hand: nobody's again, and what was learned counts.
             await world.set_channel(contact, "")
             await until_prefers(world, phone="sms")
+
+
+async def test_a_hand_counts_as_soon_as_channels_are_learned(store: Store) -> None:
+    """Although the CRM's fields were read, and are remembered, under the settings before."""
+    unlearned = Routing(learn_preferred_channel=False)
+    async with errands_lab.living(store, routing=unlearned) as world:
+        world.bind("ONCRMCONTACTUPDATE")
+        async with world.running():
+            contact = await world.add("contact", PHONE)
+            await world.ask(ErrandKind.WEBHOOK, entity=EntityType.CONTACT, entity_id=contact)
+            await world.until_ended("webhook", "done")
+            learning = replace(world.provider, routing=Routing(learn_preferred_channel=True))
+            await registry.Registry(store, senders.KEYRING).put(learning, generation=2)
+
+            async def wanted() -> bool:
+                given = {"entity": EntityType.CONTACT, "entity_id": contact}
+                return await world.ask(ErrandKind.CHANGED, **given) is ErrandResult.TAKEN
+
+            await senders.until(wanted)
+            await world.set_channel(contact, "viber")
+            await until_prefers(world, phone="viber")
 
 
 async def test_a_hand_takes_over_a_field_of_ours(store: Store) -> None:

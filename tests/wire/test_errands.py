@@ -150,6 +150,12 @@ async def test_what_is_no_errand_is_refused_and_holds_up_no_other(store: Store) 
             {**good, "entity": hlr_pb2.ENTITY_TYPE_LEAD, "entity_id": 0},
             {"provider_uid": "p1", "kind": hlr_pb2.ERRAND_KIND_STEP, "phone": ACTIVE},
             {"provider_uid": "p1", "kind": hlr_pb2.ERRAND_KIND_WEBHOOK},
+            {
+                "provider_uid": "p1",
+                "kind": hlr_pb2.ERRAND_KIND_WEBHOOK,
+                "entity": hlr_pb2.ENTITY_TYPE_LEAD,
+                "phone": ACTIVE,
+            },
             {**good, "provider_uid": "nobody", "entity": hlr_pb2.ENTITY_TYPE_LEAD},
             {**good, "entity": hlr_pb2.ENTITY_TYPE_LEAD},
         ]
@@ -160,6 +166,7 @@ async def test_what_is_no_errand_is_refused_and_holds_up_no_other(store: Store) 
             (refused, "entity"),
             (refused, "entity"),
             (refused, "event_token"),
+            (refused, "entity"),
             (refused, "entity"),
             (hlr_pb2.ERRAND_RESULT_UNKNOWN_PROVIDER, ""),
             (hlr_pb2.ERRAND_RESULT_TAKEN, ""),

@@ -210,10 +210,15 @@ async def test_a_step_that_looks_up_reaches_hlr_whole(registered: Store, tmp_pat
     ):
         for code in ("smsc.hlr", "smsc.hlr.step"):
             assert await gateway.post(f"robots/{code}", run(code)) == (200, "{}")
-        expected = errand(hlr_pb2.ERRAND_KIND_STEP, phone=PHONE, event_token=EVENT_TOKEN)
-        assert timeless(owners.hlr.errands.items) == [expected, expected]
+        assert await gateway.post(LOOK_UP, run("smsc.hlr", **{"properties[phone]": " "})) == (200, "{}")
+        # With no phone, those of the lead that it runs on are meant.
+        lead = {"entity": hlr_pb2.ENTITY_TYPE_LEAD, "entity_id": 98, "event_token": EVENT_TOKEN}
+        expected = errand(hlr_pb2.ERRAND_KIND_STEP, phone=PHONE, **lead)
+        assert timeless(owners.hlr.errands.items) == [
+            expected, expected, errand(hlr_pb2.ERRAND_KIND_STEP, **lead)
+        ]  # fmt: skip
         assert owners.sender.items == []
-        assert gateway.metric("smsbridge_gateway_errands_total", kind="step", result="accepted") == 2
+        assert gateway.metric("smsbridge_gateway_errands_total", kind="step", result="accepted") == 3
 
 
 async def test_a_look_up_that_nobody_waits_for_is_not_bought(registered: Store, tmp_path: Path) -> None:
@@ -460,7 +465,7 @@ async def test_while_hlr_is_away_errands_are_kept_and_drain_steps_first(
         async with harness.running_owners(owners):
             await owners.hlr.errands.heard(5)
             heard = [(item.event_token, item.entity_id) for item in owners.hlr.errands.items]
-            assert heard == [("t1", 0), ("t2", 0), ("", 1), ("", 2), ("", 3)]
+            assert heard == [("t1", 98), ("t2", 98), ("", 1), ("", 2), ("", 3)]
             await harness.until(lambda: gateway.metric("smsbridge_journal_depth", kind="errand") == 0)
             # The way is open again: no more detour.
             assert (await gateway.post("events", event("ONCRMLEADADD", 4)))[0] == 200

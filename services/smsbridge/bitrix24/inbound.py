@@ -157,7 +157,7 @@ class StepRun:
     code: str  # as it was registered; empty where the post does not tell
     event_token: str = field(repr=False)
     document_type: str
-    document_id: tuple[str, ...]
+    entity: tuple[EntityType, int] | None  # what it runs on, where that is a contact, lead or company
     settings: Mapping[str, str] = field(repr=False)
     waits: bool  # the workflow stands still until it is answered
     application_token: str | None = field(repr=False)
@@ -248,7 +248,7 @@ def read_step(fields: forms.Fields) -> StepRun:
         code=_short(fields, "code"),
         event_token=event_token,
         document_type=document_type[2] if len(document_type) == 3 else "",
-        document_id=_triple(fields, "document_id"),
+        entity=_document(fields.get("document_id")),
         settings={name: _first(value) for name, value in _map(fields, "properties").items()},
         waits=_short(fields, "use_subscription").upper() != "N",
         application_token=_short(auth, "application_token") or None,

@@ -70,10 +70,14 @@ def message(post: Post, run: StepRun, *, foreign: bool = False) -> Outgoing:
 
 
 def errand_of_step(post: Post, run: StepRun) -> Errand:
+    """Without a phone, the phones of what it runs on are meant."""
+    entity, entity_id = run.entity or (None, 0)
     return Errand(
         provider_uid=post.provider.uid,
         kind=ErrandKind.STEP,
-        phone=run.settings.get(Setting.PHONE, "")[:_MOST_PHONE],
+        entity=entity,
+        entity_id=entity_id,
+        phone=run.settings.get(Setting.PHONE, "")[:_MOST_PHONE].strip(),
         event_token=run.event_token,
         accepted_at_ms=post.at_ms,
         token_check=post.token_check,

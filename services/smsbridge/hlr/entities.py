@@ -5,7 +5,7 @@ Only what changes is written: an update sets off the portal's automation, and ev
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -128,9 +128,9 @@ class Crms:
         names = fields.names_of(entry.sections)
         key = (uid, member_id, names)
         until, known = self._known.get(key, (0.0, None))
-        if known is not None and self._monotonic() < until:
-            return known
         api = self._apis.api(entry.provider, member_id)
+        if known is not None and self._monotonic() < until:
+            return replace(known, provider=entry.provider, api=api)  # only what the portal has is remembered
         found = await _fields(api, names, priority=priority)
         self._forget(uid)
         crm = ProviderCrm(entry.provider, api, names, found)

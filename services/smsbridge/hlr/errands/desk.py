@@ -173,6 +173,8 @@ def is_wanted(entry: Entry, kind: ErrandKind) -> bool:
 def _lacks(errand: Errand) -> str:
     """What an errand lacks to be one; empty for nothing."""
     has_entity = errand.entity is not None and errand.entity_id > 0
+    if errand.entity is not None and not has_entity:
+        return "entity"
     if errand.kind is ErrandKind.STEP:
         return "" if errand.event_token else "event_token"
     if errand.kind is ErrandKind.WEBHOOK:
