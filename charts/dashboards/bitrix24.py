@@ -165,6 +165,21 @@ PAGE = Page(
                     steps=((None, "orange"), (0, "red"), (1, "green")),
                 ),
                 Panel(
+                    "Tokens",
+                    "Renewals within an hour, and the tokens of other administrators that stand in where "
+                    "the one in use dies. `GrantRefused` used one of these up; after the last an "
+                    "administrator has to open the application.",
+                    NUMBER,
+                    [
+                        Query(
+                            "sum by (result) (increase(smsbridge_tokens_refreshed_total[1h]))",
+                            "{{result}}, 1 h",
+                        ),
+                        Query(shown("smsbridge_portal_spare_tokens"), f"{_PROVIDER} spare"),
+                    ],
+                    height=10,
+                ),
+                Panel(
                     "Application and CRM events",
                     "What portals posted besides messages, and what became of it.",
                     PER_SECOND,
@@ -174,7 +189,6 @@ PAGE = Page(
                             "{{event}} {{result}}",
                         )
                     ],
-                    width=6,
                     height=10,
                 ),
                 Panel(
@@ -187,7 +201,6 @@ PAGE = Page(
                             "{{door}} {{status}}",
                         )
                     ],
-                    width=6,
                     height=10,
                 ),
             ],

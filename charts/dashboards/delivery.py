@@ -125,6 +125,7 @@ PAGE = Page(
                             f"{_PROVIDER} SMSC's",
                         ),
                     ],
+                    width=8,
                 ),
                 Panel(
                     "Receipts",
@@ -132,6 +133,19 @@ PAGE = Page(
                     PER_SECOND,
                     [Query(rate_of_all("smsbridge_receipts_total", "result"), "{{result}}")],
                     stacked=True,
+                    width=8,
+                ),
+                Panel(
+                    "Receipts that nobody knows",
+                    "Ids of SMSC with parked receipts, and those that were given up within a day because "
+                    "the sender never told of them: somebody else uses the account, or its callback "
+                    "address belongs to another installation too.",
+                    NUMBER,
+                    [
+                        Query("max(smsbridge_receipts_parked)", "waiting"),
+                        Query("max(increase(smsbridge_receipts_unmatched_total[24h]))", "given up, 24 h"),
+                    ],
+                    width=8,
                 ),
                 Panel(
                     "What receipts did",

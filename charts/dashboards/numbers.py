@@ -77,14 +77,14 @@ PAGE = Page(
                             f"{_PROVIDER} estimated: {{{{estimated}}}}",
                         )
                     ],
-                    width=8,
+                    width=6,
                 ),
                 Panel(
                     "Left of today's look-up budget",
                     "What is neither spent nor reserved; it starts anew at midnight in Moscow.",
                     ROUBLES,
                     [Query(f"min by ({_BY}) ({own('smsbridge_hlr_budget_left_roubles')})", _PROVIDER)],
-                    width=8,
+                    width=6,
                 ),
                 Panel(
                     "Saved by look-ups, 24 h",
@@ -96,7 +96,17 @@ PAGE = Page(
                             _PROVIDER,
                         )
                     ],
-                    width=8,
+                    width=6,
+                ),
+                Panel(
+                    "Saved by cascades, today",
+                    "What today's messages that went by cascade would have cost more by SMS only; below 0 "
+                    "where cascades cost more. It starts anew at midnight in Moscow.",
+                    ROUBLES,
+                    [Query(shown("smsbridge_cascade_saved_today_roubles"), _PROVIDER)],
+                    kind="stat",
+                    width=6,
+                    decimals=2,
                 ),
             ],
         ),

@@ -69,10 +69,15 @@ PAGE = Page(
                 ),
                 Panel(
                     "Requests of the operator",
-                    "Requests that left for portals and for SMSC; each interval one of either kind for a "
-                    "provider in order.",
+                    "Requests that left for portals, their OAuth hosts and SMSC, by what came back; each "
+                    "interval one to the portal and one to SMSC for a provider in order.",
                     REQUESTS_PER_SECOND,
-                    [Query(rate_of_all("smsbridge_provisioner_requests_total", "system"), "{{system}}")],
+                    [
+                        Query(
+                            rate_of_all("smsbridge_provisioner_requests_total", "system, result"),
+                            "{{system}} {{result}}",
+                        )
+                    ],
                     width=8,
                 ),
                 Panel(

@@ -17,6 +17,7 @@ from charts.dashboards.build import (
 )
 
 _BY = "namespace, provider"
+_KEPT = 'result=~"accepted|journalled|held"'
 _GOOD_SHARE = ((None, "red"), (0.99, "orange"), (0.999, "green"))
 
 
@@ -143,6 +144,21 @@ PAGE = Page(
                     PER_SECOND,
                     [Query(rate_of_all("smsbridge_gateway_accepts_total", "result"), "{{result}}")],
                     stacked=True,
+                    width=8,
+                ),
+                Panel(
+                    "Messages at the door, by origin",
+                    "Posts that were kept, by where in the portals they come from: a card, a robot, a "
+                    "letter, or a service that names no module.",
+                    PER_SECOND,
+                    [
+                        Query(
+                            rate_of_all("smsbridge_gateway_accepts_total", "origin", _KEPT),
+                            "{{origin}}",
+                        )
+                    ],
+                    stacked=True,
+                    width=8,
                 ),
                 Panel(
                     "Batch throughput",
@@ -154,17 +170,18 @@ PAGE = Page(
                             "{{namespace}}/{{provider}}",
                         )
                     ],
+                    width=8,
                 ),
                 Panel(
                     "Funnel",
-                    "Messages of the time that is shown: accepted at the door, accepted by SMSC, "
-                    "delivered, and "
+                    "Messages of the time that is shown: accepted from wherever they came, accepted by "
+                    "SMSC, delivered, and "
                     "with their final status in the portal. A step far shorter than the one above is "
                     "where they wait.",
                     NUMBER,
                     [
                         Query(
-                            'sum(increase(smsbridge_gateway_accepts_total{result=~"accepted|journalled|held"}[$__range]))',
+                            _in_all("smsbridge_messages_accepted_total", "namespace, provider"),
                             "accepted",
                         ),
                         Query(

@@ -117,6 +117,12 @@ async def check_outputs(stack: harness.Stack, folder: Path, found: dict[str, Any
     assert [row["channel"] for row in table] == [*(row["key"] for row in found["rows"]), "total"]
     assert table[-1]["cost"] == found["total"]["cost"]
     assert chart.read_text(encoding="utf-8").startswith("<svg ")
+    for name, why in (
+        ("report.png", "give a file that ends in .svg"),
+        ("nowhere/x.svg", "cannot be written"),
+    ):
+        code, _, err = await stack.command("report", "--data", str(stack.data), "--chart", str(folder / name))
+        assert (code, why in err, "Traceback" in err) == (1, True, False), err
     code, out, err = await stack.command("report", "--since", "2d", "--data", str(stack.data))
     assert code == 0, err
     assert found["total"]["cost_per_delivered"] in out

@@ -1,6 +1,7 @@
 """The committed dashboards as they are asked: every panel's questions, with their variables filled in."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,16 @@ class Question:
         return f"{self.dashboard} / {self.panel} / {self.legend}"
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A variable whose values are those of a label: of the series that `match` selects."""
+
+    dashboard: str
+    name: str
+    match: str
+    label: str
+
+
 def pages() -> dict[str, dict[str, Any]]:
     """By file name without its ending."""
     return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))}
@@ -37,6 +48,23 @@ def questions() -> list[Question]:
         for panel in panels(page)
         for target in panel["targets"]
     ]
+
+
+def choices() -> list[Choice]:
+    """AssertionError for a query that is not `label_values(SERIES, LABEL)`."""
+    found = []
+    for name, page in pages().items():
+        for variable in page["templating"]["list"]:
+            if variable["type"] == "query":
+                asked = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"]["query"])
+                assert asked, variable["query"]
+                found.append(Choice(name, variable["name"], *asked.groups()))
+    return found
+
+
+def several(*values: str) -> str:
+    """As Grafana writes a selection of several values into a question."""
+    return "(" + "|".join(values) + ")"
 
 
 def filled(expr: str, *, namespace: str = ".*", provider: str = ".*") -> str:

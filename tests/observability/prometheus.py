@@ -57,6 +57,14 @@ class Prometheus:
         result: list[dict[str, Any]] = found["data"]["result"]
         return result
 
+    async def label_values(self, label: str, match: str) -> set[str]:
+        """Those that a label has in the selected series. AssertionError where it refuses the selection."""
+        address = f"{self._url}/label/{label}/values"
+        async with self._session.get(address, params={"match[]": match}) as answer:
+            found = await answer.json()
+        assert found["status"] == "success", f"{match}: {found.get('error')}"
+        return set(found["data"])
+
     async def value(self, expr: str) -> float:
         """Of a question with one answer; nan where there is none."""
         found = await self.query(expr)

@@ -1,15 +1,12 @@
 """The dashboards of the chart: as the code makes them, fit for Grafana, explained, of metrics that exist."""
 
-import json
+import copy
 from typing import Any
 
 import pytest
-from grafana_foundation_sdk.cog import plugins
-from grafana_foundation_sdk.cog.encoder import JSONEncoder
-from grafana_foundation_sdk.models import dashboard
 
 from charts import generate_dashboards
-from tests.observability import metrics, panels, prometheus
+from tests.observability import metrics, panels, prometheus, schema
 
 PAGES = panels.pages()
 WIDTH = 24
@@ -31,11 +28,43 @@ def test_they_are_the_ones_that_were_wanted() -> None:
 
 @each_page
 def test_grafana_s_schema_knows_everything_in_them(page: dict[str, Any]) -> None:
-    """Read by Grafana's own library and written again, nothing is lost: it drops what it does not know."""
-    plugins.register_default_plugins()
-    again = json.loads(json.dumps(dashboard.Dashboard.from_json(page), cls=JSONEncoder))
+    assert schema.faults(page) == []
 
-    assert again == page
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("panels.1.type", "nonsense"),
+        ("panels.1.unheard", 1),
+        ("panels.1.gridPos", 7),
+        ("panels.1.gridPos.w", "wide"),
+        ("panels.1.options.colorMode", "purple"),
+        ("panels.1.options.reduceOptions.calcs", "lastNotNull"),
+        ("panels.1.fieldConfig.defaults.unit", 5),
+        ("panels.1.fieldConfig.defaults.decimals", True),
+        ("panels.1.fieldConfig.defaults.thresholds.mode", "foo"),
+        ("panels.1.fieldConfig.defaults.thresholds.steps.0.color", None),
+        ("panels.1.targets.0.expr", 5),
+        ("panels.1.datasource.type", "nonsense"),
+        ("panels.7.type", "panel"),
+        ("panels.8.fieldConfig.defaults.custom.showPoints", "sometimes"),
+        ("templating.list.1.type", "nonsense"),
+        ("templating.list.1.query", 7),
+        ("templating.list.1.refresh", 99),
+        ("templating.list.1.multi", "yes"),
+        ("graphTooltip", True),
+        ("schemaVersion", "41"),
+    ],
+)
+def test_what_grafana_would_not_read_is_found(path: str, value: object) -> None:
+    page = copy.deepcopy(PAGES["overview"])
+    *way, last = path.split(".")
+    place: Any = page
+    for step in way:
+        place = place[int(step) if step.isdigit() else step]
+    place[last] = value
+
+    assert schema.faults(page)
 
 
 @each_page
@@ -72,10 +101,18 @@ def test_namespace_and_provider_can_be_chosen(page: dict[str, Any]) -> None:
     for panel in panels.panels(page):
         assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
         for target in panel["targets"]:
+            assert target["datasource"] == panel["datasource"]
             for metric in metrics.named(target["expr"]):
                 labels = metrics.listed()[metric]
                 if {"namespace", "provider"} <= labels:
                     assert 'provider=~"$provider"' in target["expr"], panel["title"]
+
+
+@pytest.mark.parametrize("choice", panels.choices(), ids=lambda one: f"{one.dashboard} / {one.name}")
+def test_variables_ask_for_metrics_and_labels_that_exist(choice: panels.Choice) -> None:
+    assert metrics.unknown(f"count by ({choice.label}) ({choice.match})") == set()
+    assert metrics.named(choice.match)
+    assert choice.label == choice.name
 
 
 @pytest.mark.parametrize("question", panels.questions(), ids=lambda one: one.name)

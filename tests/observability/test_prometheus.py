@@ -108,6 +108,10 @@ async def empty(server: prometheus.Prometheus, questions: list[panels.Question])
             found.add(question.name)
         # One provider chosen, by its name.
         await server.query(panels.filled(question.expr, namespace="crm", provider="smsc"))
+        # Both of them: the same as all.
+        both = panels.filled(question.expr, namespace="crm", provider=panels.several("smsc", "cascade"))
+        if not await server.query(both):
+            found.add(question.name)
     return found
 
 
@@ -129,6 +133,7 @@ async def test_a_real_prometheus_over_a_running_stack(tmp_path: Path) -> None:
         await harness.until(server.ready, seconds=30)
         await traffic(stack, server)
 
+        await every_choice_is_offered(server)
         await every_question_is_answered(server)
         await series_stay_bounded(server)
         assert await server.rule_errors() == {}
@@ -136,6 +141,14 @@ async def test_a_real_prometheus_over_a_running_stack(tmp_path: Path) -> None:
         await faults_are_seen_and_their_end(stack, server)
         await a_role_that_dies_is_missed(stack, server)
         await everything_arrived(stack)
+
+
+async def every_choice_is_offered(server: prometheus.Prometheus) -> None:
+    offered = {"namespace": {"crm"}, "provider": {"smsc", "cascade"}}
+    for choice in panels.choices():
+        for namespace in (".*", "crm", panels.several("crm", "another")):
+            match = panels.filled(choice.match, namespace=namespace)
+            assert await server.label_values(choice.label, match) == offered[choice.name], choice
 
 
 async def every_question_is_answered(server: prometheus.Prometheus) -> None:

@@ -14,23 +14,29 @@ from prometheus_client.metrics import MetricWrapperBase
 from smsbridge import cli
 from smsbridge.core.message import REASON_SENTENCES
 from smsbridge.core.provider import AccountSettings, PortalSettings, Provider
+from smsbridge.gateway import metrics as gateway_metrics
 from smsbridge.gateway.metrics import GatewayMetrics
+from smsbridge.hlr import metrics as hlr_metrics
 from smsbridge.hlr.metrics import HlrMetrics
+from smsbridge.provisioning import metrics as provisioner_metrics
+from smsbridge.provisioning import tokens
 from smsbridge.provisioning.conditions import Reason
 from smsbridge.provisioning.metrics import ProvisionerMetrics
 from smsbridge.runtime import rpc, rpc_calls, supervisor
 from smsbridge.runtime.binding import Binding
 from smsbridge.sender import metrics as sender_metrics
 from smsbridge.sender.metrics import SenderMetrics
+from smsbridge.sender.queue_figures import QueueFigures
 from smsbridge.status import metrics as status_metrics
 from smsbridge.status.ages import Ages
-from smsbridge.status.metrics import Ledgers, StatusMetrics
+from smsbridge.status.metrics import Ledgers, StatusMetrics, WaitingRoom
 from smsbridge.status.portal_figures import PortalFigures
 from smsbridge.store.account import Pause
 from smsbridge.store.delivery import LedgerView
 from smsbridge.store.egress import Stop
 from smsbridge.targets import reference
 from smsbridge_operator import main as operator_main
+from smsbridge_operator import metrics as operator_metrics
 from smsbridge_operator import reference as operator_reference
 from smsbridge_operator.metrics import OperatorMetrics
 
@@ -121,12 +127,12 @@ class Books:
 
     def __init__(self, metrics: Any) -> None:
         self.wrapped = [item for item in vars(metrics).values() if isinstance(item, MetricWrapperBase)]
-        own = Ledgers | Ages | Binding
+        own = Ledgers | Ages | Binding | WaitingRoom
         self.collectors = [item for item in vars(metrics).values() if isinstance(item, own)]
 
 
 def all_books() -> list[Books]:
-    registries = [CollectorRegistry() for _ in range(10)]
+    registries = [CollectorRegistry() for _ in range(11)]
     keeper = supervisor.Supervisor(
         [], settings=supervisor.SupervisorSettings(), lock=0, registry=registries[6]
     )
@@ -134,12 +140,14 @@ def all_books() -> list[Books]:
     return [
         Books(GatewayMetrics(registries[0])),
         Books(SenderMetrics(registries[1])),
+        Books(QueueFigures(registries[10])),
         Books(StatusMetrics(registries[2])),
         Books(HlrMetrics(registries[3])),
         Books(ProvisionerMetrics(registries[4])),
         Books(rpc.CallMetrics(registries[5])),
         Books(rpc_calls.ClientCalls(registries[8])),
         Books(portal_figures(registries[9])),
+        Books(tokens.TokenMetrics(registries[10])),
         Books(OperatorMetrics(registries[7])),
         Books(keeper),
     ]
@@ -180,6 +188,40 @@ def test_every_metric_is_listed_with_its_type_and_labels() -> None:
         assert own == labels, name
 
 
+LISTS = {
+    "## Gateway": gateway_metrics,
+    "## Sender": sender_metrics,
+    "## Status": status_metrics,
+    "## hlr": hlr_metrics,
+    "## Provisioner": provisioner_metrics,
+    "## Operator": operator_metrics,
+    "## Every role with a gRPC server": rpc,
+    "## Every role that calls others": rpc_calls,
+    "## Every role that calls portals": tokens,
+    "## Supervisor of `run all`": supervisor,
+}
+
+
+def test_every_section_of_metrics_has_its_module() -> None:
+    text = page("metrics.md")
+    heads = re.findall(r"^## .+$", text, flags=re.MULTILINE)
+
+    assert [head for head in heads if "\n| `smsbridge_" in section(text, head)] == list(LISTS)
+
+
+@pytest.mark.parametrize("head", LISTS)
+def test_a_module_of_metrics_lists_them_as_the_page_does(head: str) -> None:
+    text = LISTS[head].__doc__ or ""
+    told = re.findall(r"^ *(smsbridge_\w+)(?:\{([\w,]+)\})?", text, flags=re.MULTILINE)
+    listed = [(row[0].strip("`"), words(row[2])) for row in rows(section(page("metrics.md"), head))]
+    if head == "## Status":  # of two roles, so that the page explains it once
+        listed.append(("smsbridge_binding_limit", {"namespace", "provider", "limit"}))
+
+    assert sorted((name, sorted(labels.split(",")) if labels else []) for name, labels in told) == sorted(
+        (name, sorted(labels)) for name, labels in listed
+    )
+
+
 def test_what_binds_is_listed_with_its_labels() -> None:
     listed = {row[0].strip("`"): words(row[2]) for row in rows(page("metrics.md"))}
     binding = Binding(("pause",), registry=CollectorRegistry())
@@ -217,7 +259,7 @@ def test_the_ledger_metrics_are_listed_with_their_labels() -> None:
         if not sample.name.endswith(("_count", "_sum"))
     }
 
-    assert len(shown) == 11
+    assert len(shown) == 12
     assert {name: listed[name] for name in shown} == shown
 
 

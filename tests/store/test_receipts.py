@@ -5,7 +5,7 @@ import pytest
 from smsbridge.core.message import Channel
 from smsbridge.core.provider import Profile
 from smsbridge.store import connection
-from smsbridge.store.receipts import AttemptKey, Receipt, Receipts, ReceiptTimes, Recorded, Submission
+from smsbridge.store.receipts import AttemptKey, Parked, Receipt, Receipts, ReceiptTimes, Recorded, Submission
 
 ACCOUNT = "a" * 32
 
@@ -19,9 +19,9 @@ def receipt(number: int | None, *, smsc_id: str = "77", code: int = 1, ts: int =
     return Receipt(smsc_id, "" if number is None else f"7999000000{number}", code, err=0, ts=ts, type=0)
 
 
-async def pass_time(store: connection.Store) -> None:
-    """30 ms of the store's own clock: it waits for a replica that it does not have."""
-    await store.redis.execute_command("WAIT", 9, 30)
+async def pass_time(store: connection.Store, *, ms: int = 30) -> None:
+    """Of the store's own clock: it waits for a replica that it does not have."""
+    await store.redis.execute_command("WAIT", 9, ms)
 
 
 @pytest.fixture
@@ -43,12 +43,12 @@ async def test_a_receipt_finds_its_attempt(box: Receipts) -> None:
 
 
 async def test_a_receipt_that_was_taken_is_ours_until_its_lease_ends(store: connection.Store) -> None:
-    box = Receipts(store, ReceiptTimes(lease_seconds=0.02))
+    box = Receipts(store, ReceiptTimes(lease_seconds=1.0))
     await box.index(ACCOUNT, [submission(1)])
     await box.record(ACCOUNT, [receipt(1)])
     [first] = await box.take(ACCOUNT)
     assert await box.take(ACCOUNT) == []
-    await pass_time(store)
+    await pass_time(store, ms=1_100)
     [again] = await box.take(ACCOUNT)
     assert again == first
     await box.settle(ACCOUNT, done=[again.entry_id])
@@ -100,6 +100,20 @@ async def test_a_parked_receipt_is_kept_for_its_time_only(store: connection.Stor
     await box.record(ACCOUNT, [receipt(1)])
     await pass_time(store)
     assert await box.index(ACCOUNT, [submission(1)]) == 0
+
+
+async def test_parked_receipts_are_counted_and_those_that_nobody_ever_knew(store: connection.Store) -> None:
+    box = Receipts(store)
+    await box.record(ACCOUNT, [receipt(1), receipt(2), receipt(1, smsc_id="78")])
+    await box.record("b" * 32, [receipt(1)])
+    assert await box.parked() == Parked(waiting=3)
+    await box.index(ACCOUNT, [submission(1), submission(2)])
+    assert await box.parked() == Parked(waiting=2)
+    await pass_time(store)
+    hasty = Receipts(store, ReceiptTimes(parked_seconds=0.02))
+    assert await hasty.parked() == Parked(unmatched=2)
+    await box.record(ACCOUNT, [receipt(1, smsc_id="79")])
+    assert await box.parked() == Parked(waiting=1, unmatched=2)
 
 
 async def test_a_leading_eight_still_finds_its_attempt(box: Receipts) -> None:

@@ -14,7 +14,7 @@ from smsbridge.core.message import ReportTo, Route, TokenCheck
 from smsbridge.core.provider import Profile, Routing
 from smsbridge.store import connection, outbox, tags
 from smsbridge.store.portal_outbox import Kind, PortalOutbox, Result, Written
-from smsbridge.store.receipts import Receipt
+from smsbridge.store.receipts import Receipt, Receipts, ReceiptTimes
 from tests.store import messages
 from tests.store.journey import Journey
 
@@ -261,6 +261,14 @@ async def a_receipt(lab: Lab) -> Run:
     return lambda: lab.way.receipts.record(lab.way.account_key, [receipt])
 
 
+async def a_parked_receipt_given_up(lab: Lab) -> Run:
+    box = Receipts(lab.store, ReceiptTimes(parked_seconds=0.001))
+    await lab.way.receipts.record(lab.way.account_key, [Receipt("unheard", "79990000001", 1)])
+    key = tags.account(lab.way.account_key) + "parked"
+    await lab.store.redis.zadd(key, {"unheard": 1})
+    return box.parked
+
+
 async def a_receipt_settled(lab: Lab) -> Run:
     await (await a_receipt(lab))()
     [entry] = await lab.way.receipts.take(lab.way.account_key)
@@ -328,6 +336,7 @@ CHANGES_NOTHING_MORE = {
     "delivery_told, refused": a_leg_refused,
     "receipts_index": an_index,
     "receipts_record": a_receipt,
+    "receipts_parked": a_parked_receipt_given_up,
     "receipts_settle": a_receipt_settled,
     "portal_take": statuses_taken,
     "portal_take, answers": answers_taken,

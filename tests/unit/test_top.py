@@ -30,6 +30,22 @@ smsbridge_status_loop_errors_total{loop="poll"} 2
 # TYPE smsbridge_portal_calls_total counter
 smsbridge_portal_calls_total{result="ok",role="status"} 50
 smsbridge_portal_calls_total{result="QUERY_LIMIT_EXCEEDED",role="status"} 1
+# TYPE smsbridge_gateway_accepts_total counter
+smsbridge_gateway_accepts_total{origin="card",result="accepted"} 9
+smsbridge_gateway_accepts_total{origin="card",result="duplicate"} 9
+smsbridge_gateway_accepts_total{origin="card",result="set_aside"} 1
+smsbridge_gateway_accepts_total{origin="robot",result="set_aside"} 1
+smsbridge_gateway_accepts_total{origin="card",result="lost"} 1
+# TYPE smsbridge_gateway_callbacks_total counter
+smsbridge_gateway_callbacks_total{result="receipt"} 9
+smsbridge_gateway_callbacks_total{result="false_signature"} 4
+# TYPE smsbridge_hlr_requests_total counter
+smsbridge_hlr_requests_total{namespace="crm",provider="smsc",result="answered"} 9
+smsbridge_hlr_requests_total{namespace="crm",provider="smsc",result="unanswered"} 1
+# TYPE smsbridge_rpc_client_calls_total counter
+smsbridge_rpc_client_calls_total{method="/smsbridge.v1.SenderService/Submit",code="OK"} 9
+smsbridge_rpc_client_calls_total{method="/smsbridge.v1.SenderService/Submit",code="UNAVAILABLE"} 2
+smsbridge_rpc_client_calls_total{method="/smsbridge.v1.StatusService/GetLedger",code="UNAVAILABLE"} 1
 """
 
 
@@ -76,7 +92,20 @@ def test_the_page_is_read() -> None:
         "requests to SMSC: error_9": 3,
         "status, loop poll": 2,
         "requests to the portal: QUERY_LIMIT_EXCEEDED": 1,
+        "messages at the door: set_aside": 2,
+        "messages at the door: lost": 1,
+        "calls from SMSC: false_signature": 4,
+        "look-ups at SMSC: unanswered": 1,
+        "calls between roles: UNAVAILABLE": 3,
     }
+
+
+def test_pages_of_several_processes_are_one() -> None:
+    one = Figures({"crm/a": 1}, {"crm/a": 10}, {"crm/a": ("pause",)}, {"x": 1})
+    other = Figures({"crm/a": 2, "crm/b": 1}, {}, {"crm/a": ("pause", "linger")}, {"x": 1, "y": 1})
+    assert figures.together([one, other]) == Figures(
+        {"crm/a": 3, "crm/b": 1}, {"crm/a": 10}, {"crm/a": ("pause", "linger")}, {"x": 2, "y": 1}
+    )
 
 
 def test_a_page_that_is_none_is_no_figure() -> None:

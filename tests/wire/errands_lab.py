@@ -4,7 +4,7 @@ portal's posts on as the gateway does.
 
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qs
@@ -105,10 +105,17 @@ class World:
         await self.control.change_entity(DOMAIN, "contact", entity_id, order)
 
     async def learn(self, phone: str, channel: Any, at_ms: int) -> None:
-        learned = hlr_pb2.LearnedChannel(
-            provider_uid=self.provider.uid, msisdn=phone, channel=channel, learned_at_ms=at_ms
-        )
-        await self.role.client.learn_channel([learned])
+        await self.learn_all([phone], channel, at_ms)
+
+    async def learn_all(self, phones: Iterable[str], channel: Any, at_ms: int) -> None:
+        """In one call: how many of several calls are done together depends on the machine."""
+        learned = [
+            hlr_pb2.LearnedChannel(
+                provider_uid=self.provider.uid, msisdn=phone, channel=channel, learned_at_ms=at_ms
+            )
+            for phone in phones
+        ]
+        await self.role.client.learn_channel(learned)
 
     async def prefers(self, *phones: str) -> dict[str, str]:
         found = await self.role.client.get_preferences(self.provider.uid, phones)

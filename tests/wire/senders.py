@@ -78,6 +78,10 @@ class Sender:
     sandbox: server.Sandbox
     metrics: CollectorRegistry
 
+    def figure(self, name: str, **labels: str) -> float | None:
+        """Of the provider; None where there is no such series."""
+        return self.metrics.get_sample_value(name, {"namespace": "crm", "provider": "smsc", **labels})
+
     def account(self, login: str = "guide") -> Any:
         return self.sandbox.smsc.accounts[login]
 

@@ -276,8 +276,7 @@ async def test_many_lessons_at_once_travel_in_batches(store: Store) -> None:
             contacts = await world.add_many("contact", 120)
             shown = await world.control.entities(errands_lab.DOMAIN, "contact")
             before = (await world.control.traffic(errands_lab.DOMAIN)).requests
-            for one in shown:
-                await world.learn(one.phones[0].lstrip("+"), SMS, now_ms())
+            await world.learn_all([one.phones[0].lstrip("+") for one in shown], SMS, now_ms())
 
             async def all_shown() -> bool:
                 found = await world.control.entities(errands_lab.DOMAIN, "contact")

@@ -5,6 +5,7 @@ import time
 from dataclasses import replace
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from smsbridge.bitrix24 import errors as portal_errors
 from smsbridge.bitrix24 import limiter, messageservice, oauth
@@ -12,7 +13,7 @@ from smsbridge.core import errors
 from smsbridge.core.installation import Broken, Installation
 from smsbridge.provisioning.portal import OAuthHost, Portals
 from smsbridge.provisioning.settings import TokenSettings
-from smsbridge.provisioning.tokens import PortalTokens
+from smsbridge.provisioning.tokens import PortalTokens, TokenMetrics
 from smsbridge.sandbox.faults import Fault, FaultKind
 from smsbridge.store.connection import Store
 from smsbridge.store.installations import Installations
@@ -20,10 +21,19 @@ from tests.wire import provisioning_lab
 from tests.wire.provisioning_lab import CLIENT_ID, DOMAIN, Lab
 
 
-def source(lab: Lab, found: Installation) -> PortalTokens:
+def source(lab: Lab, found: Installation, counted: CollectorRegistry | None = None) -> PortalTokens:
     """As another process would have it: nothing in common with the others but the store."""
-    portals = Portals(lab.http, limiter.LocalLimiter(), Installations(lab.store, lab.ring))
+    metrics = TokenMetrics(counted or CollectorRegistry())
+    installations = Installations(lab.store, lab.ring)
+    portals = Portals(lab.http, limiter.LocalLimiter(), installations, metrics=metrics)
     return portals.tokens(lab.provider, found.member_id)
+
+
+def results(counted: CollectorRegistry) -> dict[str, float]:
+    """Of renewals, as the process counted them."""
+    name = "smsbridge_tokens_refreshed_total"
+    samples = [sample for family in counted.collect() for sample in family.samples]
+    return {one.labels["result"]: one.value for one in samples if one.name == name and one.value}
 
 
 async def refreshes(lab: Lab) -> dict[str, int]:
@@ -108,8 +118,10 @@ async def test_after_a_crash_another_administrators_chain_takes_over(store: Stor
         with pytest.raises(errors.Away):
             await crashing.expired(old)
 
-        renewed = await source(lab, found).expired(old)
+        counted = CollectorRegistry()
+        renewed = await source(lab, found, counted).expired(old)
 
+        assert results(counted) == {"GrantRefused": 1, "ok": 1}
         assert renewed.access_token != old.access_token
         assert await refreshes(lab) == {"ok": 2, "invalid_grant": 1}
         stored = await lab.installations.get(CLIENT_ID, found.member_id)
@@ -146,11 +158,13 @@ async def test_without_another_chain_it_is_broken_and_says_so(store: Store) -> N
 async def test_an_oauth_host_in_trouble_breaks_nothing(store: Store, fault: FaultKind) -> None:
     async with provisioning_lab.running(store) as lab:
         found = await lab.install()
-        tokens = source(lab, found)
+        counted = CollectorRegistry()
+        tokens = source(lab, found, counted)
         old = await tokens.token()
         await lab.control.oauth_fault(Fault(kind=fault))
         with pytest.raises(errors.Away):
             await tokens.expired(old)
+        assert results(counted) == {"PortalAway": 1}
         await lab.control.clear_oauth_faults()
 
         assert (await tokens.expired(old)).access_token != old.access_token

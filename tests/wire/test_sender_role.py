@@ -323,6 +323,34 @@ async def test_a_removed_provider_fails_what_waits(store: connection.Store, sand
         assert await submit(sender, range(5, 6)) == [Submitted.FAILED]
 
 
+async def test_figures_of_a_removed_provider_pause_nobody_and_go_with_it(
+    store: connection.Store, sandbox: server.Sandbox
+) -> None:
+    book, gone = registry.Registry(store, senders.KEYRING), provider(sandbox)
+    async with senders.running(store, sandbox, gone) as sender:
+        sender.account().balance = Decimal(0)
+        await submit(sender, range(3))
+
+        async def shows(expected: tuple[float | None, ...]) -> bool:
+            return expected == (
+                sender.figure("smsbridge_account_paused", reason="money"),
+                sender.figure("smsbridge_account_balance_roubles"),
+                sender.figure("smsbridge_binding_limit", limit="pause"),
+                sender.figure("smsbridge_queue_depth_messages", lane="bulk"),
+                sender.figure("smsbridge_uncertain_batches"),
+            )
+
+        await senders.until(lambda: shows((1, 0, 1, 3, 0)), seconds=30)
+        await book.tombstone(gone)
+        await senders.until(lambda: shows((None, None, None, 0, 0)), seconds=30)
+        await book.put(replace(gone, uid="another", paused=True))  # its successor of the same name
+        await senders.until(lambda: shows((0, 0, 1, 0, 0)), seconds=30)
+        await book.erase(UID)
+        await book.tombstone(replace(gone, uid="another"))
+        await book.erase("another")
+        await senders.until(lambda: shows((None,) * 5), seconds=30)
+
+
 @pytest.mark.parametrize("report_to", [ReportTo.ROBOT, ReportTo.ROBOT_AT_ONCE])
 async def test_a_step_s_message_keeps_whom_to_answer(
     store: connection.Store, sandbox: server.Sandbox, report_to: ReportTo

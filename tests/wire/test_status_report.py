@@ -114,6 +114,8 @@ async def test_figures_of_a_mixed_day(cascades: Lab) -> None:
     assert total.delivery_rate == pytest.approx(9 / 11)
     assert (total.cost, total.cost_estimated, total.cost_unknown) == ("36.10", "36.10", 0)
     assert (total.cascade_cost, total.sms_only_cost, total.savings) == ("32.10", "44.00", "11.90")
+    place = {"namespace": "crm", "provider": "smsc"}
+    await lab.figures(11.9, "smsbridge_cascade_saved_today_roubles", **place)
     # Nine deliveries: six within 5 s, one within 60 s, two within 120 s.
     assert (total.median_seconds, total.p90_seconds) == (5, 120)
     assert not sms.HasField("read_share")

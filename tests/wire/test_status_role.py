@@ -89,8 +89,10 @@ async def test_a_receipt_finds_its_message(lab: Lab) -> None:
 async def test_a_receipt_that_comes_before_the_sender_s_report(lab: Lab) -> None:
     [mid] = await lab.way.sent([1])
     assert await said(lab, receipt(lab, "cid1", phone(1), 20, err=1)) == (0, 0, 1)
+    await lab.figures(1, "smsbridge_receipts_parked")
     await tell(lab)
     await becomes(lab, mid, "undelivered")
+    assert lab.figure("smsbridge_receipts_unmatched_total") == 0
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 1, 0)])
@@ -415,6 +417,7 @@ async def test_figures_for_the_metrics_page(lab: Lab) -> None:
 
     await until(counted)
     assert lab.metrics.get_sample_value("smsbridge_messages_unaccounted", place) == 0
+    assert lab.figure("smsbridge_messages_accepted_total", **place) == 3
     assert lab.figure("smsbridge_status_polls_waiting", **place) == 1
 
 

@@ -123,6 +123,14 @@ class AppEventKind(StrEnum):
 _APP_EVENTS = frozenset(AppEventKind)
 
 
+class CrmEventKind(StrEnum):
+    """Those of the CRM that something follows from."""
+
+    LEAD_ADDED = "ONCRMLEADADD"
+    CONTACT_ADDED = "ONCRMCONTACTADD"
+    CONTACT_CHANGED = "ONCRMCONTACTUPDATE"
+
+
 @dataclass(frozen=True, slots=True)
 class AppEvent:
     kind: AppEventKind
@@ -134,7 +142,7 @@ class AppEvent:
 
 @dataclass(frozen=True, slots=True)
 class CrmEvent:
-    event: str  # ONCRMLEADADD, in capitals
+    event: str  # in capitals; not only those of CrmEventKind
     entity_id: int
     auth: AuthBlock
     ts: int | None

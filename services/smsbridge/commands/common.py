@@ -4,8 +4,10 @@ Exit codes: 0 good, 1 what was asked about is bad or cannot be done, 2 wrong usa
 """
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -16,6 +18,7 @@ from rich.table import Table
 
 from smsbridge.core import errors
 from smsbridge.runtime import rundir
+from smsbridge.sender.settings import SenderSettings
 
 Data = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="Data directory of a `run all`.")]
 Address = Annotated[
@@ -76,8 +79,34 @@ def table(*columns: str) -> Table:
     return made
 
 
+def write(path: Path, text: str) -> None:
+    """A .csv with a mark, so that spreadsheets read it as UTF-8. Raises InputError."""
+    try:
+        with path.open("w", encoding="utf-8-sig" if path.suffix == ".csv" else "utf-8", newline="") as out:
+            out.write(text)
+    except OSError as error:
+        raise errors.InputError(f"{path.name} cannot be written ({type(error).__name__})") from None
+    print(f"written: {path}", file=sys.stderr)
+
+
 def print_json(value: object) -> None:
     print(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+
+
+def utc_time(unix_ms: float) -> str:
+    """For people; who shows it says beside it that it is UTC."""
+    return f"{datetime.fromtimestamp(unix_ms / 1000, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def iso_time(unix_ms: float) -> str:
+    """Also for programs; empty where there is none."""
+    return f"{datetime.fromtimestamp(unix_ms / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}" if unix_ms else ""
+
+
+def default_region() -> str:
+    """Where phones without a country code are taken to be: a command knows no role's own settings."""
+    region: str = SenderSettings.model_fields["default_region"].default
+    return region
 
 
 def address_of(role: str, *, data: Path | None, address: str, option: str = "--address") -> str:

@@ -21,6 +21,32 @@ class Figures:
     errors: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What of a counter is an error: these words of its label, or all but these."""
+
+    label: str
+    what: str
+    bad: frozenset[str] = frozenset()
+    good: frozenset[str] = frozenset()
+
+    def counts(self, word: str) -> bool:
+        return word in self.bad if self.bad else word not in self.good
+
+
+_ERRORS = {
+    "smsbridge_gateway_accepts_total": _Told(
+        "result", "messages at the door", frozenset({"lost", "set_aside"})
+    ),
+    "smsbridge_gateway_callbacks_total": _Told(
+        "result", "calls from SMSC", frozenset({"lost", "malformed", "false_signature"})
+    ),
+    "smsbridge_hlr_requests_total": _Told("result", "look-ups at SMSC", good=frozenset({"answered"})),
+    "smsbridge_portal_calls_total": _Told("result", "requests to the portal", good=frozenset({"ok"})),
+    "smsbridge_rpc_client_calls_total": _Told("code", "calls between roles", good=frozenset({"OK"})),
+}
+
+
 async def fetch(internal: str) -> Figures | None:
     """`internal` is HOST:PORT; None where nobody answers."""
     try:
@@ -57,9 +83,24 @@ def read(text: str) -> Figures:
             _add(errors, f"{role}, loop {sample.labels['loop']}", sample.value)
         elif sample.name == "smsbridge_journal_failures_total":
             _add(errors, "writes to the journal", sample.value)
-        elif sample.name == "smsbridge_portal_calls_total" and sample.labels["result"] != "ok":
-            _add(errors, f"requests to the portal: {sample.labels['result']}", sample.value)
+        elif (told := _ERRORS.get(sample.name)) is not None and told.counts(sample.labels[told.label]):
+            _add(errors, f"{told.what}: {sample.labels[told.label]}", sample.value)
     return Figures(batches, numbers, binding, {name: count for name, count in errors.items() if count})
+
+
+def together(pages: Iterable[Figures]) -> Figures:
+    """Of several processes, each of which shows its own."""
+    batches: dict[str, float] = {}
+    numbers: dict[str, float] = {}
+    binding: dict[str, tuple[str, ...]] = {}
+    errors: dict[str, float] = {}
+    for page in pages:
+        for found, more in ((batches, page.batches), (numbers, page.numbers), (errors, page.errors)):
+            for name, value in more.items():
+                _add(found, name, value)
+        for label, limits in page.binding.items():
+            binding[label] = tuple(dict.fromkeys((*binding.get(label, ()), *limits)))
+    return Figures(batches, numbers, binding, errors)
 
 
 def _samples(text: str) -> Iterable[Sample]:

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from google.protobuf import json_format
 from rich.table import Table
@@ -10,7 +9,6 @@ from rich.table import Table
 from smsbridge.api.v1 import status_pb2
 from smsbridge.commands import common
 from smsbridge.rpc import enums
-from smsbridge.sender.settings import SenderSettings
 from smsbridge.smsc import numbers as smsc_numbers
 
 _PHONE_SHAPE = re.compile(r"\+?[\d\s().-]{7,24}\Z")
@@ -20,8 +18,7 @@ def phone_of(text: str) -> str:
     """The MSISDN that somebody typed; empty for what looks like an id."""
     if not _PHONE_SHAPE.match(text):
         return ""
-    region = SenderSettings.model_fields["default_region"].default
-    return smsc_numbers.normalise(text, default_region=region)
+    return smsc_numbers.normalise(text, default_region=common.default_region())
 
 
 def print_list(found: Sequence[status_pb2.MessageSummary], output: common.Output) -> None:
@@ -40,7 +37,7 @@ def as_table(found: Sequence[status_pb2.MessageSummary]) -> Table:
         state, channel = enums.MESSAGE_STATE.to_core(one.state), enums.CHANNEL.to_core(one.channel)
         origin = enums.ORIGIN.to_core(one.origin)
         table.add_row(
-            f"{datetime.fromtimestamp(one.accepted_at_ms / 1000, UTC):%Y-%m-%d %H:%M:%S}",
+            common.utc_time(one.accepted_at_ms),
             state.value if state else "unknown",
             channel.value if channel else "",
             origin.value if origin else "",

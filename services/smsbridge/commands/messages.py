@@ -227,7 +227,7 @@ def _told(record: status_pb2.MessageRecord) -> str:
 
 
 def _when(unix_ms: int) -> str:
-    return f" at {datetime.fromtimestamp(unix_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC" if unix_ms else ""
+    return f" at {common.utc_time(unix_ms)} UTC" if unix_ms else ""
 
 
 def _attempts(record: status_pb2.MessageRecord) -> Table:
@@ -244,10 +244,9 @@ def _events(record: status_pb2.MessageRecord) -> Table:
     table.box = None  # sentences need the room
     table.columns[0].no_wrap = True
     for event in record.events:
-        at = datetime.fromtimestamp(event.at_ms / 1000, UTC)
         detail = ", ".join(f"{name}={value}" for name, value in sorted(event.detail.items()))
         told = event.sentence or detail
-        table.add_row(f"{at:%Y-%m-%d %H:%M:%S}.{event.at_ms % 1000:03d}", event.what, told)
+        table.add_row(f"{common.utc_time(event.at_ms)}.{event.at_ms % 1000:03d}", event.what, told)
     return table
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
@@ -14,7 +14,6 @@ from smsbridge.core.number import Facts, LookupState
 from smsbridge.provisioning import values
 from smsbridge.rpc import clients
 from smsbridge.runtime import rpc
-from smsbridge.sender.settings import SenderSettings
 from smsbridge.smsc import numbers as smsc_numbers
 
 _AT_A_TIME = 1000  # of one question to the role
@@ -72,7 +71,7 @@ async def _look_up(
 
 def _normalised(phones: Sequence[str]) -> list[str]:
     """Each number once, in the order given. Raises InputError, which names the place and not the number."""
-    region = SenderSettings.model_fields["default_region"].default
+    region = common.default_region()
     asked = []
     for place, phone in enumerate(phones, start=1):
         number = smsc_numbers.normalise(phone, default_region=region)
@@ -96,7 +95,7 @@ def _as_json(one: Facts) -> dict[str, Any]:
         "reachability": one.reachability.value,
         "operator": one.carrier,
         "region": one.region,
-        "checked_at": _time(one),
+        "checked_at": common.iso_time(one.checked_at_ms),
         "reason": one.reason,
         "bought": one.bought,
         "cost": None if one.cost is None else f"{one.cost:f}",
@@ -112,11 +111,6 @@ def _as_table(found: Sequence[Facts]) -> Table:
         if one.bought and one.cost is not None:
             paid = f"{one.cost:f}{' (estimated)' if one.cost_estimated else ''}"
         word = one.reachability.value if known else one.state.value
-        table.add_row(one.msisdn, word, one.carrier, one.region, _time(one), paid, one.reason)
+        checked_at = common.iso_time(one.checked_at_ms)
+        table.add_row(one.msisdn, word, one.carrier, one.region, checked_at, paid, one.reason)
     return table
-
-
-def _time(one: Facts) -> str:
-    if not one.checked_at_ms:
-        return ""
-    return f"{datetime.fromtimestamp(one.checked_at_ms / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"

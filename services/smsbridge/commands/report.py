@@ -73,17 +73,19 @@ def report(
 ) -> None:
     """What arrived, by what, how fast and for how much. `--address` is the status role's."""
     status_address = common.address_of("status", data=data, address=address)
+    if chart is not None and chart.suffix.lower() != ".svg":
+        raise errors.InputError("draws SVG: give a file that ends in .svg", field="--chart")
     first, last = days(since, until, today=rollups.today(time.time()))
     request = status_pb2.ReportRequest(since=first.isoformat(), until=last.isoformat(), by=_BY[by])
     found = asyncio.run(_ask(request, status_address, provider=provider))
-    if chart is not None:
-        chart.write_text(charts.draw(found, by=by.value, names=names(found, by)), encoding="utf-8")
     if output is Output.JSON:
         common.print_json(as_json(found, by))
     elif output is Output.CSV:
         write_csv(found, by)
     else:
         _print(found, by)
+    if chart is not None:
+        common.write(chart, charts.draw(found, by=by.value, names=names(found, by)))
 
 
 async def _ask(

@@ -27,7 +27,7 @@ Answer = TypeVar("Answer")
 class Where:
     sender: str
     status: str
-    internal: str  # empty: no figures from /metrics
+    internal: tuple[str, ...]  # none: no figures from /metrics
 
 
 def top(
@@ -43,11 +43,13 @@ def top(
         ),
     ] = "",
     internal: Annotated[
-        str,
+        list[str] | None,
         typer.Option(
-            "--internal", metavar="HOST:PORT", help="Where /metrics is; without it there are no rates."
+            "--internal",
+            metavar="HOST:PORT",
+            help="Where a /metrics is; once for each process. Without it there are no rates.",
         ),
-    ] = "",
+    ] = None,
     once: Annotated[
         bool, typer.Option("--once", help="One picture and an end; so it is where this is no terminal.")
     ] = False,
@@ -56,7 +58,7 @@ def top(
     where = Where(
         common.address_of("sender", data=data, address=sender, option="--sender"),
         common.address_of("status", data=data, address=status, option="--status"),
-        internal or _internal(data),
+        tuple(internal or _internal(data)),
     )
     console = common.wide_console()
     if once or not console.is_terminal:
@@ -65,9 +67,9 @@ def top(
     asyncio.run(_live(where, console))
 
 
-def _internal(data: Path | None) -> str:
+def _internal(data: Path | None) -> list[str]:
     found = rundir.read(data) if data is not None else None
-    return found.internal if found is not None else ""
+    return [found.internal] if found is not None else []
 
 
 async def _once(where: Where, console: Console) -> None:
@@ -111,17 +113,16 @@ async def asking(where: Where) -> AsyncIterator[Callable[[], Awaitable[Sample]]]
             queues, ledgers, found = await asyncio.gather(
                 _asked(sender.describe_queue(), away),
                 _asked(status.get_ledger(), away),
-                figures.fetch(where.internal) if where.internal else _nothing(),
+                asyncio.gather(*map(figures.fetch, where.internal)),
             )
-            if where.internal and found is None:
-                away.append(f"nobody answers at http://{where.internal}/metrics")
-            return Sample(time.time(), queues or (), ledgers, found, tuple(sorted(away)))
+            for address, page in zip(where.internal, found, strict=True):
+                if page is None:
+                    away.append(f"nobody answers at http://{address}/metrics")
+            pages = [page for page in found if page is not None]
+            together = figures.together(pages) if pages else None
+            return Sample(time.time(), queues or (), ledgers, together, tuple(sorted(away)))
 
         yield look
-
-
-async def _nothing() -> None:
-    return None
 
 
 async def _asked(call: Awaitable[Answer], away: list[str]) -> Answer | None:

@@ -83,8 +83,8 @@ def lines(before: Sample | None, now: Sample) -> list[Line]:
 
 
 def picture(before: Sample | None, now: Sample) -> RenderableType:
-    at = datetime.fromtimestamp(now.at_seconds, UTC)
-    parts: list[RenderableType] = [Text(f"{at:%Y-%m-%d %H:%M:%S} UTC   {_books(now.ledgers)}")]
+    at = common.utc_time(now.at_seconds * 1000)
+    parts: list[RenderableType] = [Text(f"{at} UTC   {_books(now.ledgers)}")]
     parts.append(_table(lines(before, now)))
     parts += [Text(sentence, style="bold") for sentence in now.away]
     if now.figures is not None and now.figures.errors:

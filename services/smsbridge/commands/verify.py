@@ -23,7 +23,6 @@ from smsbridge.core.verification import Source, State, Verification
 from smsbridge.rpc import clients
 from smsbridge.rpc import verification as rpc_verification
 from smsbridge.runtime import rpc
-from smsbridge.sender.settings import SenderSettings
 
 Result = TypeVar("Result")
 
@@ -86,10 +85,10 @@ def verify(
     found, facts = asyncio.run(_run(job))
     if file is not None and found.state is State.DONE:
         beside = Path(source).with_suffix(".verified.csv")
-        _write(beside, verify_report.numbers_csv(facts, separator=file.separator))
+        common.write(beside, verify_report.numbers_csv(facts, separator=file.separator))
     print(verify_report.text_of(found, output), end="")
     if report is not None:
-        _write(report, verify_report.text_of(found, verify_report.shape_of(report)))
+        common.write(report, verify_report.text_of(found, verify_report.shape_of(report)))
     if why := verify_report.sentence(found):
         common.fail(why)
 
@@ -100,24 +99,13 @@ def _file(source: str) -> FileNumbers:
     if not path.exists():
         known = ", ".join(_KINDS)
         raise errors.InputError(f"is neither one of {known} nor a file that is there", field="--source")
-    region = SenderSettings.model_fields["default_region"].default
-    found = csv_numbers.read(path, default_region=region)
+    found = csv_numbers.read(path, default_region=common.default_region())
     if found.bad_lines:
         bad = len(found.bad_lines)
         named = ", ".join(map(str, found.bad_lines[:_BAD_LINES_NAMED]))
         more = f" and {bad - _BAD_LINES_NAMED} more" if bad > _BAD_LINES_NAMED else ""
         _say(f"{bad} of {found.rows} lines hold no phone number: {named}{more}")
     return found
-
-
-def _write(path: Path, text: str) -> None:
-    """With a mark, so that spreadsheets read it as UTF-8. Raises InputError."""
-    try:
-        with path.open("w", encoding="utf-8-sig" if path.suffix == ".csv" else "utf-8", newline="") as out:
-            out.write(text)
-    except OSError as error:
-        raise errors.InputError(f"{path.name} cannot be written ({type(error).__name__})") from None
-    _say(f"written: {path}")
 
 
 def _say(line: str) -> None:

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
@@ -77,9 +76,9 @@ def as_map(one: Verification) -> dict[str, Any]:
         "reason_sentence": verification.sentence(one.state, one.reason),
         "source": one.source.name,
         "filter": dict(one.source.where),
-        "created_at": time_of(one.created_at_ms),
-        "confirmed_at": time_of(one.confirmed_at_ms),
-        "ended_at": time_of(one.ended_at_ms),
+        "created_at": common.iso_time(one.created_at_ms),
+        "confirmed_at": common.iso_time(one.confirmed_at_ms),
+        "ended_at": common.iso_time(one.ended_at_ms),
         "quote": None
         if quote is None
         else {
@@ -134,8 +133,8 @@ def listed(found: Sequence[Verification]) -> Table:
         entities = one.quote.entities if one.quote is not None else 0
         table.add_row(
             one.id, f"{one.namespace}/{one.name}", one.source.name, one.state.value, one.reason,
-            time_of(one.created_at_ms), f"{one.progress.entities}/{max(entities, one.progress.entities)}",
-            money(one.progress.spent),
+            common.iso_time(one.created_at_ms),
+            f"{one.progress.entities}/{max(entities, one.progress.entities)}", money(one.progress.spent),
         )  # fmt: skip
     return table
 
@@ -148,12 +147,9 @@ def numbers_csv(found: Sequence[Facts], *, separator: str) -> str:
     for one in found:
         known = one.state is LookupState.KNOWN
         reachability = one.reachability.value if known else ""
-        writer.writerow((one.msisdn, reachability, one.carrier, one.region, time_of(one.checked_at_ms)))
+        checked_at = common.iso_time(one.checked_at_ms)
+        writer.writerow((one.msisdn, reachability, one.carrier, one.region, checked_at))
     return out.getvalue()
-
-
-def time_of(at_ms: int) -> str:
-    return f"{datetime.fromtimestamp(at_ms / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}" if at_ms else ""
 
 
 def _many(name: str) -> str:

@@ -19,7 +19,12 @@ class Leg:
     native: bool = False  # SMSC itself falls back to SMS after wait_seconds
 
 
-_MOST_WAIT_SECONDS = 86_400  # as `viberTimeout`; a workflow's author may enter anything
+MOST_WAIT_SECONDS = 86_400
+
+
+def least_wait_seconds(*, sandbox: bool) -> int:
+    """Of a wait for Viber; SMSC refuses a message that asks for less than a minute (facts/smsc.md)."""
+    return 1 if sandbox else 60
 
 
 def plan(route: Route, routing: Routing, profile: Profile, *, wait_seconds: int = 0) -> tuple[Leg, ...]:
@@ -28,7 +33,7 @@ def plan(route: Route, routing: Routing, profile: Profile, *, wait_seconds: int 
         return (Leg(Channel.SMS),)
     if route is Route.VIBER:
         return (Leg(Channel.VIBER),)
-    wait = min(wait_seconds, _MOST_WAIT_SECONDS) or routing.viber_timeout_seconds
+    wait = min(wait_seconds, MOST_WAIT_SECONDS) or routing.viber_timeout_seconds
     if profile is Profile.GUIDE:
         return (Leg(Channel.VIBER, wait_seconds=wait, native=True),)
     first, *rest = routing.order

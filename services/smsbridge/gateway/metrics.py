@@ -1,17 +1,17 @@
 """All metrics of the gateway. No label holds a phone, a message or a portal.
 
-    smsbridge_gateway_accepts_total            origin, result   messages at the door
-    smsbridge_gateway_accept_duration_seconds                   from the parsed post to the answer
-    smsbridge_gateway_callbacks_total          result           what SMSC's calls held
-    smsbridge_gateway_events_total             event, result    application and CRM events
-    smsbridge_gateway_errands_total            kind, result     what hlr is asked to do, at the door
-    smsbridge_gateway_refusals_total           door, status     answers that are not 200
-    smsbridge_gateway_in_flight                                 posts in hand
-    smsbridge_gateway_call_items               owner            items of one call to an owner
-    smsbridge_journal_depth                    kind             entries that wait
-    smsbridge_journal_set_aside                kind             entries that were refused for their content
-    smsbridge_journal_failures_total                            writes that failed
-    smsbridge_gateway_loop_errors_total        loop             unexpected errors of background loops
+smsbridge_gateway_accepts_total{origin,result}    messages at the door
+smsbridge_gateway_accept_duration_seconds         from the parsed post to the answer
+smsbridge_gateway_callbacks_total{result}         what SMSC's calls held
+smsbridge_gateway_events_total{event,result}      application and CRM events
+smsbridge_gateway_errands_total{kind,result}      what hlr is asked to do, at the door
+smsbridge_gateway_refusals_total{door,status}     answers that are not 200
+smsbridge_gateway_in_flight                       posts in hand
+smsbridge_gateway_call_items{owner}               items of one call to an owner
+smsbridge_journal_depth{kind}                     entries that wait
+smsbridge_journal_set_aside{kind}                 entries that were refused for their content
+smsbridge_journal_failures_total                  writes that failed
+smsbridge_gateway_loop_errors_total{loop}         unexpected errors of background loops
 
 `result` of an accept, an errand and a CRM event that becomes one is a word of `service.Accepted`, of a
 callback one of `callbacks.Taken`; `kind` of an errand is one of `core.errand.ErrandKind`.

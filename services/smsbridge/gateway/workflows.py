@@ -7,25 +7,23 @@ and hlr decide; here nothing is refused.
 from dataclasses import dataclass
 
 from smsbridge.bitrix24 import steps
-from smsbridge.bitrix24.inbound import CrmEvent, StepRun, WebhookStep
+from smsbridge.bitrix24.inbound import CrmEvent, CrmEventKind, StepRun, WebhookStep
 from smsbridge.bitrix24.steps import Setting
+from smsbridge.core import cascade
 from smsbridge.core.errand import EntityType, Errand, ErrandKind
 from smsbridge.core.message import Origin, ReportTo, Route, TokenCheck
 from smsbridge.core.provider import Provider
 from smsbridge.rpc.message import Outgoing
 
-# The same bounds as of `routing.viberTimeout`: SMSC refuses a message that asks for another wait.
-_LEAST_WAIT_SECONDS = 60
-_MOST_WAIT_SECONDS = 86_400
 _MOST_DIGITS = 9
 _MOST_PHONE = 256
 _NOBODYS_CODE = "/"  # no provider's code has it
 
 _ROUTES = {route.value: route for route in Route}
-_EVENTS = {
-    "ONCRMLEADADD": (ErrandKind.ADDED, EntityType.LEAD),
-    "ONCRMCONTACTADD": (ErrandKind.ADDED, EntityType.CONTACT),
-    "ONCRMCONTACTUPDATE": (ErrandKind.CHANGED, EntityType.CONTACT),
+_EVENTS: dict[str, tuple[ErrandKind, EntityType]] = {
+    CrmEventKind.LEAD_ADDED: (ErrandKind.ADDED, EntityType.LEAD),
+    CrmEventKind.CONTACT_ADDED: (ErrandKind.ADDED, EntityType.CONTACT),
+    CrmEventKind.CONTACT_CHANGED: (ErrandKind.CHANGED, EntityType.CONTACT),
 }
 
 
@@ -119,13 +117,15 @@ def _report_to(run: StepRun) -> ReportTo:
 
 
 def _wait_seconds(entered: str, provider: Provider) -> int:
-    """0, the provider's own wait, for all that is no number of seconds."""
+    """Within the bounds of `routing.viberTimeout`; 0, the provider's own wait, for all that is no number of
+    seconds.
+    """
     digits = entered.strip()
     if not (digits.isascii() and digits.isdigit()):
         return 0
     digits = digits.lstrip("0")
     if len(digits) > _MOST_DIGITS:
-        return _MOST_WAIT_SECONDS
+        return cascade.MOST_WAIT_SECONDS
     seconds = int(digits or "0")
-    least = 1 if provider.sandbox else _LEAST_WAIT_SECONDS
-    return min(max(seconds, least), _MOST_WAIT_SECONDS) if seconds else 0
+    least = cascade.least_wait_seconds(sandbox=provider.sandbox)
+    return min(max(seconds, least), cascade.MOST_WAIT_SECONDS) if seconds else 0

@@ -9,7 +9,6 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 
 import structlog
 from ulid import ULID
@@ -209,7 +208,7 @@ class Buying:
         labels = (rules.provider.namespace, rules.provider.name)
         self._metrics.requests.labels(*labels, effect.result).inc()
         ended = await self._write(rules, look_id, msisdns, effect)
-        self.count(rules, ended)
+        self._metrics.settled(rules.provider, ended)
         await self._care.heed(account.key, rules.provider, effect.account)
         return effect
 
@@ -237,14 +236,6 @@ class Buying:
                     raise
                 await asyncio.sleep(_STORE_RETRY_SECONDS[tries])
                 tries += 1
-
-    def count(self, rules: Rules, ended: Ended) -> None:
-        """Roubles of one settlement."""
-        labels = (rules.provider.namespace, rules.provider.name)
-        for word, amount in (("yes", ended.estimated), ("no", ended.spent - ended.estimated)):
-            if amount > Decimal(0):
-                self._metrics.spent.labels(*labels, word).inc(float(amount))
-        self._metrics.verification_spent.labels(*labels).inc(float(ended.quoted))
 
     def _answer(self, rules: Rules, msisdn: str, why: str) -> None:
         ticket = self._tickets.get(_ticket(rules, msisdn))

@@ -154,8 +154,10 @@ class LookupService:
         return [await self._budget(rules) for rules in known]
 
     async def measure(self) -> None:
-        """Shows what is left of each budget."""
-        for one in await self.budgets():
+        """Shows what is left of each budget. Raises StoreAway."""
+        budgets = await self.budgets()
+        self._metrics.budget_left.clear()  # of providers that went, or have a budget no more
+        for one in budgets:
             labels = (one.provider.namespace, one.provider.name)
             self._metrics.budget_left.labels(*labels).set(float(one.left))
 

@@ -26,6 +26,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from smsbridge.core.errand import ErrandKind
 from smsbridge.core.provider import Provider
+from smsbridge.store.lookups import Ended
 
 _PROVIDER = ("namespace", "provider")
 _BUDGET = "budget"  # the word of `buying`
@@ -141,6 +142,14 @@ class HlrMetrics:
             _PROVIDER,
             registry=registry,
         )
+
+    def settled(self, provider: Provider, ended: Ended) -> None:
+        """Roubles of one settlement."""
+        labels = (provider.namespace, provider.name)
+        for word, amount in (("yes", ended.estimated), ("no", ended.spent - ended.estimated)):
+            if amount > 0:
+                self.spent.labels(*labels, word).inc(float(amount))
+        self.verification_spent.labels(*labels).inc(float(ended.quoted))
 
     def known(self, providers: Iterable[Provider]) -> None:
         """What rules ask for is there from the start: a rate sees nothing of a counter's first value."""

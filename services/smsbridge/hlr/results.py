@@ -26,7 +26,7 @@ from smsbridge.smsc import errors as smsc_errors
 from smsbridge.smsc.client import SmscClient
 from smsbridge.store.account import Accounts, NoPermit
 from smsbridge.store.care import Care
-from smsbridge.store.lookups import End, Ended, Look, Lookups
+from smsbridge.store.lookups import End, Look, Lookups
 
 log = structlog.get_logger()
 
@@ -172,11 +172,11 @@ class Results:
             await self._care.heed(key, rules.provider, Said.MONEY)
         opens = [answer.msisdn for answer, one in read if one.reachability is None]
         if not opens:
-            self._count(rules, await self._lookups.end(key, look.id, ends, close=True))
+            self._metrics.settled(rules.provider, await self._lookups.end(key, look.id, ends, close=True))
             return
         next_ms = self._pause_ms(look)
         ended = await self._lookups.end(key, look.id, ends, state="taken", next_ms=next_ms)
-        self._count(rules, ended)
+        self._metrics.settled(rules.provider, ended)
         if self._is_over(look):
             await self._give_up(rules, look, opens)
 
@@ -194,13 +194,14 @@ class Results:
         else:
             rest = round(self._settings.unanswered_rest_seconds * 1000)
             ends = [End(number, "unanswered", rest_ms=rest) for number in msisdns]
-        self._count(rules, await self._lookups.end(key, look.id, ends, close=True))
+        self._metrics.settled(rules.provider, await self._lookups.end(key, look.id, ends, close=True))
 
     async def _give_up(self, rules: Rules, look: Look, opens: Sequence[str]) -> None:
         """It was bought, and its result will not come any more."""
         nothing = lookup_codes.Reading(Reachability.UNKNOWN, "no_result")
         ends = [effects.result_of(number, nothing, rules.keep_ms) for number in opens]
-        self._count(rules, await self._lookups.end(rules.account.key, look.id, ends, close=True))
+        ended = await self._lookups.end(rules.account.key, look.id, ends, close=True)
+        self._metrics.settled(rules.provider, ended)
         log.warning("look_up_given_up", provider=rules.provider.name, numbers=len(opens))
 
     def _is_over(self, look: Look) -> bool:
@@ -212,13 +213,6 @@ class Results:
         age = look.age_ms / 1000
         seconds = min(max(settings.first_question_seconds, age), settings.question_most_seconds)
         return round(min(seconds, max(settings.give_up_seconds - age, 1.0)) * 1000)
-
-    def _count(self, rules: Rules, ended: Ended) -> None:
-        labels = (rules.provider.namespace, rules.provider.name)
-        for word, amount in (("yes", ended.estimated), ("no", ended.spent - ended.estimated)):
-            if amount > 0:
-                self._metrics.spent.labels(*labels, word).inc(float(amount))
-        self._metrics.verification_spent.labels(*labels).inc(float(ended.quoted))
 
     def _rules(self, uid: str) -> Rules | None:
         return hlr_rules.of(self._entries, uid, unknown_kept_seconds=self._settings.unknown_kept_seconds)

@@ -10,31 +10,26 @@ from smsbridge.api.v1 import hlr_pb2_grpc
 from smsbridge.bitrix24 import transport
 from smsbridge.core import errors
 from smsbridge.core.provider import Profile
-from smsbridge.hlr.buying import Buying
+from smsbridge.hlr import parts as lookup_parts
 from smsbridge.hlr.entities import Crms
 from smsbridge.hlr.errands import parts as errand_parts
-from smsbridge.hlr.lookups import LookupService
 from smsbridge.hlr.metrics import HlrMetrics
-from smsbridge.hlr.prices import Prices
-from smsbridge.hlr.results import Results
 from smsbridge.hlr.service import HlrService
 from smsbridge.hlr.servicer import SERVICE_NAME, HlrServicer
 from smsbridge.hlr.settings import HlrSettings
 from smsbridge.hlr.verification import parts as verification_parts
 from smsbridge.provisioning.portal import Portals
+from smsbridge.provisioning.tokens import TokenMetrics
 from smsbridge.runtime import rpc, tasks
 from smsbridge.smsc import account as smsc_account
 from smsbridge.smsc.client import SmscClient
-from smsbridge.store.account import AccountLimits, Accounts
-from smsbridge.store.alive import Alive
-from smsbridge.store.care import Care
+from smsbridge.store.account import AccountLimits
 from smsbridge.store.connection import Store
-from smsbridge.store.egress import Egress, EgressSettings
+from smsbridge.store.egress import EgressSettings
 from smsbridge.store.errands import Lane
 from smsbridge.store.installations import Installations
 from smsbridge.store.installations_view import InstallationsView
 from smsbridge.store.keyring import Keyring
-from smsbridge.store.lookups import Lookups
 from smsbridge.store.portal_limiter import PortalLimiter
 from smsbridge.store.preferences import Preferences
 from smsbridge.store.registry import RegistryView
@@ -64,43 +59,22 @@ class Role:
         self._server = rpc.RpcServer(listen=settings.listen, registry=metrics)
         self._http = transport.Transport()
         self._view = InstallationsView(installations, keyring)
-        apis = Portals(self._http, portal_limits, installations)
-        self._crms = Crms(apis, self._view, registry)
+        apis = Portals(self._http, portal_limits, installations, metrics=TokenMetrics(metrics))
+        crms = Crms(apis, self._view, registry)
         self._metrics = counted = HlrMetrics(metrics)
-        lookups = Lookups(store, keyring)
-        accounts = Accounts(store, limits)
-        care = Care(accounts, Egress(store, egress))
-        prices = Prices(settings, lookups=lookups, client=client)
-        self._buying = Buying(
+        looking = lookup_parts.make(
             settings,
-            lookups=lookups,
-            accounts=accounts,
-            care=care,
-            prices=prices,
+            store=store,
+            keyring=keyring,
+            registry=registry,
+            limits=limits,
+            egress=egress,
             client=client,
             metrics=counted,
         )
-        self._lookups = LookupService(
-            settings,
-            entries=registry,
-            lookups=lookups,
-            alive=Alive(store),
-            buying=self._buying,
-            prices=prices,
-            care=care,
-            metrics=counted,
-        )
-        self._results = Results(
-            settings,
-            entries=registry,
-            lookups=lookups,
-            accounts=accounts,
-            care=care,
-            client=client,
-            metrics=counted,
-        )
+        self._buying, self._lookups, self._results = looking.buying, looking.service, looking.results
         preferences = Preferences(store, keyring, kept_days=settings.preference_days)
-        parts = errand_parts.make(
+        errands = errand_parts.make(
             settings,
             store=store,
             keyring=keyring,
@@ -108,20 +82,18 @@ class Role:
             installations=installations,
             view=self._view,
             apis=apis,
-            crms=self._crms,
-            lookups=self._lookups,
+            crms=crms,
+            looking=looking,
             preferences=preferences,
-            accounts=accounts,
-            care=care,
             client=client,
             metrics=counted,
             woken=self._wake_errands,
         )
-        self._errands = parts.work
+        self._errands = errands.work
         service = HlrService(
             preferences=preferences,
             providers=registry,
-            desk=parts.desk,
+            desk=errands.desk,
             metrics=counted,
             max_numbers=settings.max_numbers,
         )
@@ -130,14 +102,10 @@ class Role:
             store=store,
             keyring=keyring,
             registry=registry,
-            crms=self._crms,
-            channels=parts.channels,
-            updates=parts.updates,
-            lookups=self._lookups,
-            spending=lookups,
-            prices=prices,
-            accounts=accounts,
-            care=care,
+            crms=crms,
+            channels=errands.channels,
+            updates=errands.updates,
+            looking=looking,
             metrics=counted,
             wake=self._wake_verifications,
         )
@@ -147,7 +115,7 @@ class Role:
             lookups=self._lookups,
             results=self._results,
             verifications=checking.service,
-            desk=parts.desk,
+            desk=errands.desk,
         )
         hlr_pb2_grpc.add_HlrServiceServicer_to_server(servicer, self._server.server)
         self._loops = tasks.Loops(quiet=(errors.Away,), errors=counted.loop_errors)

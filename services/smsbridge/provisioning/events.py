@@ -9,12 +9,10 @@ from dataclasses import dataclass
 
 from smsbridge.bitrix24 import app, batch
 from smsbridge.bitrix24.app import Binding
-from smsbridge.bitrix24.inbound import AppEventKind
+from smsbridge.bitrix24.inbound import AppEventKind, CrmEventKind
 from smsbridge.core.provider import Provider
 from smsbridge.provisioning import spec, urls
 from smsbridge.store.keyring import Keyring
-
-LEAD_ADD, CONTACT_ADD, CONTACT_UPDATE = "ONCRMLEADADD", "ONCRMCONTACTADD", "ONCRMCONTACTUPDATE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +36,14 @@ def wanted(
 
     Nothing tells us whether the portal's leads are off, where a contact takes a lead's place: both are bound.
     """
-    names: list[str] = []
+    names: list[CrmEventKind] = []
     if sees_crm and crm.enrich_leads is not spec.EnrichLeads.NEVER:
-        names += [LEAD_ADD, CONTACT_ADD]
+        names += [CrmEventKind.LEAD_ADDED, CrmEventKind.CONTACT_ADDED]
     if sees_crm and provider.routing.learn_preferred_channel:
-        names.append(CONTACT_UPDATE)
+        names.append(CrmEventKind.CONTACT_CHANGED)
     return [
         Binding(AppEventKind.UNINSTALL.value, addresses.install),
-        *(Binding(name, addresses.events) for name in names),
+        *(Binding(name.value, addresses.events) for name in names),
     ]
 
 
@@ -66,5 +64,5 @@ def changes(
 def removal(addresses: urls.Urls) -> list[batch.Command]:
     """For all that may be bound; an event that is not is no error."""
     own = [Binding(AppEventKind.UNINSTALL.value, addresses.install)]
-    own += [Binding(name, addresses.events) for name in (LEAD_ADD, CONTACT_ADD, CONTACT_UPDATE)]
+    own += [Binding(name.value, addresses.events) for name in CrmEventKind]
     return [app.unbind_command(item) for item in own]

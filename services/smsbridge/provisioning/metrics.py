@@ -2,11 +2,10 @@
 
 smsbridge_provider_ready{namespace,provider}             1 where the condition Ready is True
 smsbridge_provider_condition{namespace,provider,type}    1 True, 0 False, -1 Unknown
-smsbridge_account_balance_roubles{namespace,provider}    what the account said last
 smsbridge_provider_drift_seconds{namespace,provider}     since the portal was last seen to show what it should
 smsbridge_reconciliations_total{result}                  ok, incomplete, failed
 smsbridge_reconcile_duration_seconds                     how long one took, waiting for the portal included
-smsbridge_provisioner_requests_total{system}             requests that left: portal, smsc
+smsbridge_provisioner_requests_total{system,result}      portal, oauth, smsc | ok, refused, away
 smsbridge_manifest_errors                                errors in the manifests file as it is now
 smsbridge_provisioner_loop_errors_total{loop}            steps of loops that failed
 """
@@ -35,9 +34,6 @@ class ProvisionerMetrics:
             [*one, "type"],
             registry=registry,
         )
-        self._balance = Gauge(
-            "smsbridge_account_balance_roubles", "What the account said last.", one, registry=registry
-        )
         self._drift = Gauge(
             "smsbridge_provider_drift_seconds",
             "Since the portal was last seen to show what it should.",
@@ -51,7 +47,10 @@ class ProvisionerMetrics:
             registry=registry,
         )
         self.requests = Counter(
-            "smsbridge_provisioner_requests", "Requests that left.", ["system"], registry=registry
+            "smsbridge_provisioner_requests",
+            "Requests that left, by what came back.",
+            ["system", "result"],
+            registry=registry,
         )
         self.reconciliations = Counter(
             "smsbridge_reconciliations", "Providers that were reconciled.", ["result"], registry=registry
@@ -70,8 +69,6 @@ class ProvisionerMetrics:
         self._ready.labels(*labels).set(1 if state.ready else 0)
         for item in state.conditions:
             self._condition.labels(*labels, item.type.value).set(_VALUES[item.status])
-        if state.balance is not None:
-            self._balance.labels(*labels).set(float(state.balance))
         if (synced := state.last_sync) is not None:
             self._drift.labels(*labels).set_function(lambda: _age_seconds(synced))
 
@@ -85,7 +82,7 @@ class ProvisionerMetrics:
 
     def forget(self, provider: Provider) -> None:
         labels = {"namespace": provider.namespace, "provider": provider.name}
-        for gauge in (self._ready, self._condition, self._balance, self._drift):
+        for gauge in (self._ready, self._condition, self._drift):
             gauge.remove_by_labels(labels)
 
 

@@ -57,10 +57,12 @@ class Portals:
         installations: Installations,
         *,
         settings: TokenSettings | None = None,
+        metrics: tokens.TokenMetrics | None = None,
     ) -> None:
         self._http = http
         self._installations = installations
         self._settings = settings or TokenSettings()
+        self._metrics = metrics
         self._strict = bitrix24.Bitrix24Client(http, limits)
         self._sandbox = bitrix24.Bitrix24Client(http, limits, bitrix24.ClientSettings(sandbox=True))
         self._sources: dict[tuple[str, ...], tokens.PortalTokens] = {}
@@ -93,6 +95,7 @@ class Portals:
                 endpoint=portal.endpoint,
                 probing=probing,
                 settings=self._settings,
+                metrics=self._metrics,
             )
         return source
 

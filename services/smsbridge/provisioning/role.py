@@ -6,9 +6,9 @@ from typing import ClassVar
 
 from prometheus_client import CollectorRegistry
 
-from smsbridge.bitrix24 import limiter, transport
+from smsbridge.bitrix24 import limiter
 from smsbridge.core import errors
-from smsbridge.provisioning import account_check, counted, portal, portal_check, reconcile, service
+from smsbridge.provisioning import account_check, counted, portal, portal_check, reconcile, service, tokens
 from smsbridge.provisioning.metrics import ProvisionerMetrics
 from smsbridge.provisioning.public_url import PublicUrls
 from smsbridge.provisioning.settings import ProvisioningSettings
@@ -52,11 +52,10 @@ class Role:
         self._view = InstallationsView(installations, keyring)
         self._metrics = ProvisionerMetrics(metrics)
         self._client = client
-        self._http = transport.Transport()
+        self._http = counted.Http(self._metrics.requests)
         self._open = AsyncExitStack()
         self._key_right = False
         self._loops = tasks.Loops(quiet=(errors.SmsbridgeError,), errors=self._metrics.loop_errors)
-        limits_of_portals = counted.Portal(portal_limits, self._metrics.requests)
         self.provisioner = service.Provisioner(
             settings,
             source=source,
@@ -68,7 +67,13 @@ class Role:
                     Egress(store, egress),
                 ),
                 portal=portal_check.PortalClients(
-                    portal.Portals(self._http, limits_of_portals, installations, settings=settings.tokens),
+                    portal.Portals(
+                        self._http,
+                        portal_limits,
+                        installations,
+                        settings=settings.tokens,
+                        metrics=tokens.TokenMetrics(metrics),
+                    ),
                     installations,
                     keyring,
                 ),

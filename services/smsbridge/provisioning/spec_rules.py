@@ -7,13 +7,12 @@ Every sentence says what to write instead.
 from collections.abc import Iterator
 from datetime import timedelta
 
-from smsbridge.core import errors
+from smsbridge.core import cascade, errors
 from smsbridge.core.message import Channel
 from smsbridge.core.provider import Profile
 from smsbridge.provisioning import spec as specs
 from smsbridge.provisioning import values
 
-_DAY = timedelta(hours=24)
 _MINUTE = timedelta(minutes=1)
 _SECOND = timedelta(seconds=1)
 
@@ -62,9 +61,9 @@ def _routing(spec: specs.SmscProviderSpec) -> Found:
         yield "routing.order", "must name sms and viber once each: [viber, sms] or [sms, viber]"
     elif order[0] is Channel.SMS and spec.smsc.api is not Profile.HTTP:
         yield "routing.order", "[sms, viber] needs smsc.api: http; with the guide's API write [viber, sms]"
-    least = _SECOND if spec.sandbox else _MINUTE
+    least = timedelta(seconds=cascade.least_wait_seconds(sandbox=spec.sandbox))
     timeout = spec.routing.viber_timeout
-    if sentence := _outside(timeout, least, _DAY):
+    if sentence := _outside(timeout, least, timedelta(seconds=cascade.MOST_WAIT_SECONDS)):
         yield "routing.viberTimeout", sentence
     elif timeout % _SECOND:
         yield "routing.viberTimeout", "must be whole seconds"

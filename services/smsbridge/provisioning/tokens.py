@@ -6,6 +6,8 @@ and the new pair
 is stored before it is used. After a crash in between the old token is tried once more; if it is dead, the
 chain of
 another administrator takes over; without one the installation is broken, which a condition shows.
+
+smsbridge_tokens_refreshed_total{result}    ok | or the error's code
 """
 
 import asyncio
@@ -15,6 +17,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import structlog
+from prometheus_client import CollectorRegistry, Counter
 
 from smsbridge.bitrix24 import client as bitrix24
 from smsbridge.bitrix24 import errors as portal_errors
@@ -31,6 +34,21 @@ _BROKEN_SENTENCES = {
     Broken.GRANT_REFUSED: "no refresh token works any more; open the application as administrator",
     Broken.REFUSED: "the portal refuses the application's tokens; install it again",
 }
+
+
+class TokenMetrics:
+    """Of every role that calls portals."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.refreshed = Counter(
+            "smsbridge_tokens_refreshed",
+            "Refresh tokens that were to be spent, by what came of it.",
+            ["result"],
+            registry=registry,
+        )
+        # There from the start: a rate sees nothing of a counter's first value.
+        for result in ("ok", portal_errors.GrantRefused.code):
+            self.refreshed.labels(result)
 
 
 class OAuth(Protocol):
@@ -56,6 +74,7 @@ class PortalTokens:
         endpoint: str = "",
         probing: bool = False,
         settings: TokenSettings | None = None,
+        metrics: TokenMetrics | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -66,6 +85,7 @@ class PortalTokens:
         self._endpoint = endpoint
         self._probing = probing
         self._settings = settings or TokenSettings()
+        self._refreshed = (metrics or TokenMetrics(CollectorRegistry())).refreshed
         self._clock = clock
         self._sleep = sleep
         self._single = asyncio.Lock()
@@ -110,7 +130,7 @@ class PortalTokens:
         """A new pair, stored. Raises GrantRefused where this chain is dead."""
         used = found.refresh_token
         try:
-            pair = await self._oauth.refresh(found, refresh_token=used)
+            pair = await self._spent(found, used)
         except portal_errors.GrantRefused:
             raise
         except portal_errors.InstallationBroken:
@@ -122,6 +142,16 @@ class PortalTokens:
                 "the refresh token belongs to another portal; install again"
             )
         return await self._store(found, used=used, pair=pair)
+
+    async def _spent(self, found: Installation, used: str) -> oauth.TokenPair:
+        """Counted. Raises a PortalError."""
+        try:
+            pair = await self._oauth.refresh(found, refresh_token=used)
+        except portal_errors.PortalError as error:
+            self._refreshed.labels(error.code).inc()
+            raise
+        self._refreshed.labels("ok").inc()
+        return pair
 
     async def _next_chain(self, found: Installation, *, dead: str) -> None:
         """Another administrator's comes into use. Raises InstallationBroken where there is none."""

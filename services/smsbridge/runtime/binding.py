@@ -10,9 +10,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-_FRESH_SECONDS = (
-    20.0  # longer than a scrape's usual interval, so that no scrape misses what bound between two
-)
+_FRESH_SECONDS = 20.0  # longer than a scrape's usual interval, so that none misses what bound between two
 
 
 class Binding(Collector):

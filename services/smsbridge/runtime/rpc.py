@@ -1,5 +1,8 @@
 """gRPC servers and channels as every role has them: health, reflection, keepalive, limits, metrics.
 
+smsbridge_rpc_calls_total{method,code}      calls answered
+smsbridge_rpc_duration_seconds{method}      how long an answer took
+
 Runs on asyncio's own loop: grpc.aio is slower under uvloop. Which services are served is the role's business.
 """
 

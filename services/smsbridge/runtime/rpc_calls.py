@@ -1,4 +1,8 @@
-"""Counts the gRPC calls that a role makes, by method and code, how long they took, and tells their trace."""
+"""Counts the gRPC calls that a role makes, by method and code, how long they took, and tells their trace.
+
+smsbridge_rpc_client_calls_total{method,code}     calls made
+smsbridge_rpc_client_duration_seconds{method}     until a call was answered, or given up
+"""
 
 import time
 from typing import Any

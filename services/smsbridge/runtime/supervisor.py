@@ -3,6 +3,9 @@
 Holds the data directory by a lock on a descriptor that every child inherits: a new supervisor gets it only
 when the old one *and* all its children are gone, so two stores never work on one directory.
 Does not know what its children do.
+
+smsbridge_supervisor_restarts_total{child}     processes that were started again
+smsbridge_supervisor_child_up{child}           1 while the process runs
 """
 
 import asyncio

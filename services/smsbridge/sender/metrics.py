@@ -10,6 +10,7 @@ smsbridge_uncertain_batches{namespace,provider}
 smsbridge_uncertain_settled_total{namespace,provider,how}          adopted | repeated | split | held
 smsbridge_account_paused{namespace,provider,reason}                paused | login | money | blocked |
                                                                    bad_requests
+smsbridge_account_balance_roubles{namespace,provider}              what the account said last
 smsbridge_left_out_total{namespace,provider,reason}                messages that a look-up kept from sending
 smsbridge_saved_roubles_total{namespace,provider}                  what these would have cost
 smsbridge_unchecked_total{namespace,provider,why}                  sent though a look-up was wanted
@@ -63,34 +64,10 @@ class SenderMetrics:
             _PROVIDER,
             registry=registry,
         )
-        self.queue_depth = Gauge(
-            "smsbridge_queue_depth_messages",
-            "Messages waiting to be claimed.",
-            (*_PROVIDER, "lane"),
-            registry=registry,
-        )
-        self.oldest = Gauge(
-            "smsbridge_queue_oldest_age_seconds",
-            "Age of the oldest waiting message, counted from the door.",
-            (*_PROVIDER, "lane"),
-            registry=registry,
-        )
-        self.uncertain = Gauge(
-            "smsbridge_uncertain_batches",
-            "Batches whose outcome is being settled.",
-            _PROVIDER,
-            registry=registry,
-        )
         self.settled = Counter(
             "smsbridge_uncertain_settled",
             "Steps that settled uncertain batches: adopted, repeated, split, held.",
             (*_PROVIDER, "how"),
-            registry=registry,
-        )
-        self.paused = Gauge(
-            "smsbridge_account_paused",
-            "1 while the provider's account is paused for the reason.",
-            (*_PROVIDER, "reason"),
             registry=registry,
         )
         self.left_out = Counter(

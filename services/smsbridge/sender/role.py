@@ -16,6 +16,7 @@ from smsbridge.runtime import rpc, rpc_calls, tasks
 from smsbridge.sender import care, checking, pump, reconcile, sending, service, servicer, upkeep
 from smsbridge.sender import metrics as sender_metrics
 from smsbridge.sender.metrics import SenderMetrics
+from smsbridge.sender.queue_figures import QueueFigures
 from smsbridge.sender.settings import SenderSettings
 from smsbridge.smsc import account as smsc_account
 from smsbridge.smsc.client import SmscClient
@@ -81,11 +82,11 @@ class Role:
             providers=registry.all,
             metrics=self._metrics,
         )
+        self._queues = QueueFigures(metrics)
         self._upkeep = upkeep.Upkeep(
             outbox_=self._outbox,
             installations=installations,
             status=clients.StatusClient(self._channels[0]),
-            metrics=self._metrics,
         )
         self._service = service.SenderService(
             settings,
@@ -180,7 +181,8 @@ class Role:
         )
 
     def _bound(self, provider: Provider, limit: str) -> None:
-        self._metrics.binding.met(provider.namespace, provider.name, limit)
+        if not provider.removed:  # what waits there fails; nothing holds it back
+            self._metrics.binding.met(provider.namespace, provider.name, limit)
 
     async def _with(self, uid: str, step: Callable[[Provider], Awaitable[float | None]]) -> float | None:
         provider = self._registry.get(uid)
@@ -226,6 +228,7 @@ class Role:
         self._metrics.memory.set(self._memory)
 
     async def _measure(self) -> None:
-        self._metrics.binding.keep((one.namespace, one.name) for one in self._registry.all())
-        for queue in await self._service.describe():
-            self._upkeep.measure(queue)
+        self._metrics.binding.keep(
+            (one.namespace, one.name) for one in self._registry.all() if not one.removed
+        )
+        self._queues.show(await self._service.describe())

@@ -11,8 +11,7 @@ from smsbridge.core.delivery import MessageState
 from smsbridge.core.message import Channel, Lane, Reason
 from smsbridge.core.provider import Provider
 from smsbridge.rpc import clients, enums
-from smsbridge.sender import effects, service
-from smsbridge.sender.metrics import SenderMetrics
+from smsbridge.sender import effects
 from smsbridge.store import outbox
 from smsbridge.store.installations import Installations
 
@@ -29,12 +28,10 @@ class Upkeep:
         outbox_: outbox.Outbox,
         installations: Installations,
         status: clients.StatusClient,
-        metrics: SenderMetrics,
     ) -> None:
         self._outbox = outbox_
         self._installations = installations
         self._status = status
-        self._metrics = metrics
 
     async def reap(self, provider: Provider) -> None:
         """What outlived its lease goes back, what outlived its validity ends."""
@@ -107,15 +104,6 @@ class Upkeep:
         await self._status.record_submissions(submissions)
         await self._outbox.submissions_told(provider.uid, found)
         return 0.0
-
-    def measure(self, queue: service.Queue) -> None:
-        labels = (queue.provider.namespace, queue.provider.name)
-        for depth in queue.lanes:
-            self._metrics.queue_depth.labels(*labels, depth.lane).set(depth.waiting)
-            self._metrics.oldest.labels(*labels, depth.lane).set(depth.oldest_age_ms / 1000)
-        self._metrics.uncertain.labels(*labels).set(queue.uncertain)
-        for reason in ("paused", "login", "money", "blocked", "bad_requests"):
-            self._metrics.paused.labels(*labels, reason).set(1 if queue.pause_reason == reason else 0)
 
 
 def _submission(provider: Provider, fields: dict[str, object]) -> status_pb2.Submission:

@@ -1,5 +1,6 @@
 """All metrics of the status role.
 
+smsbridge_messages_accepted_total{namespace,provider}              by the store, through whatever door
 smsbridge_messages_final_total{namespace,provider,channel,state}   final states reached, as the store counts
                                   them: every replica shows the same figure; take the maximum, not the sum
 smsbridge_messages_unaccounted{namespace,provider}                 0, or a bug
@@ -7,6 +8,8 @@ smsbridge_portal_outbox_messages{namespace,provider}               statuses and 
 smsbridge_portal_outbox_lag_seconds{namespace,provider}            how late the oldest of them is
 smsbridge_status_polls_waiting{namespace,provider}                 attempts without an outcome
 smsbridge_receipts_total{result}              matched | repeated | parked: as they were recorded
+smsbridge_receipts_parked                     SMSC ids whose receipts wait for the sender's report
+smsbridge_receipts_unmatched_total            and for which it never came, as the store counts
 smsbridge_receipts_applied_total{namespace,provider,source,result}   callback, status |
                                   changed, same, unknown, not_found, gone, ambiguous
 smsbridge_receipts_unknown_codes_total{profile}
@@ -20,6 +23,7 @@ smsbridge_portal_answers_total{namespace,provider,result}   answers to workflow 
                                   written | over | later | unanswered | dropped | stale
 smsbridge_portal_calls_total{result}          ok | or the error's code
 smsbridge_cascade_fallbacks_total{namespace,provider}    SMSC's own cascade went on to SMS
+smsbridge_cascade_saved_today_roubles{namespace,provider}          against SMS only, as in reports
 smsbridge_messages_failed_total{namespace,provider,state,reason}   final, and not delivered; by the store
 smsbridge_duplicates_total{namespace,provider}           messages that were known already, as the store counts
 smsbridge_time_to_smsc_seconds{namespace,provider,lane}          histograms of the store: see `ages`
@@ -29,13 +33,15 @@ smsbridge_portal_delay_seconds{namespace,provider}
 smsbridge_portal_operating_used_ratio{namespace,provider}        see `portal_figures`
 smsbridge_portal_operating_cost_seconds{namespace,provider}
 smsbridge_portal_requests_used_ratio{namespace,provider}
+smsbridge_portal_spare_tokens{namespace,provider}
 smsbridge_binding_limit{namespace,provider,limit}        1 for what holds writing back now
 smsbridge_status_loop_errors_total{loop}
 """
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -44,6 +50,7 @@ from smsbridge.runtime.binding import Binding
 from smsbridge.status import verdict
 from smsbridge.status.ages import Ages
 from smsbridge.store.delivery import LedgerView
+from smsbridge.store.receipts import Parked
 
 PORTAL_OPERATING, PORTAL_REQUESTS = "portal_operating", "portal_requests"
 _PROVIDER = ("namespace", "provider")
@@ -112,11 +119,19 @@ class StatusMetrics:
             _PROVIDER,
             registry=registry,
         )
+        self.savings = Gauge(
+            "smsbridge_cascade_saved_today_roubles",
+            "What today's messages that went by cascade would have cost more by SMS only.",
+            _PROVIDER,
+            registry=registry,
+        )
         self.binding = Binding((PORTAL_OPERATING, PORTAL_REQUESTS), registry=registry)
         self.ledgers = Ledgers()
         registry.register(self.ledgers)
         self.ages = Ages()
         registry.register(self.ages)
+        self.waiting_room = WaitingRoom()
+        registry.register(self.waiting_room)
 
     def known(self, providers: Iterable[Provider]) -> None:
         """What rules ask for is there from the start: a rate sees nothing of a counter's first value."""
@@ -137,6 +152,38 @@ class StatusMetrics:
         self.ledgers.update(ledgers)
         self.ages.update(ledgers)
         self.binding.keep((provider.namespace, provider.name) for provider, _ in ledgers.values())
+
+    def show_savings(self, found: Iterable[tuple[Provider, Decimal]]) -> None:
+        """The whole picture. A removed provider and its successor share a name: they are added up."""
+        self.savings.clear()
+        for provider, saved in found:
+            self.savings.labels(provider.namespace, provider.name).inc(float(saved))
+
+    def show_parked(self, found: Parked) -> None:
+        """Of all accounts."""
+        self.waiting_room.found = found
+
+
+class WaitingRoom(Collector):
+    """Receipts of ids that nobody knows, as they were read last."""
+
+    def __init__(self) -> None:
+        self.found: Parked | None = None
+
+    def describe(self) -> Iterable[Metric]:
+        return self._families(Parked())
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families(self.found) if self.found else []
+
+    @staticmethod
+    def _families(found: Parked) -> Iterable[Metric]:
+        waiting = "SMSC ids whose receipts wait for the sender's report."
+        unmatched = "SMSC ids whose receipts were given up: the sender never told of them."
+        return [
+            GaugeMetricFamily("smsbridge_receipts_parked", waiting, value=found.waiting),
+            CounterMetricFamily("smsbridge_receipts_unmatched", unmatched, value=found.unmatched),
+        ]
 
 
 class Ledgers(Collector):
@@ -174,6 +221,12 @@ class Ledgers(Collector):
             labels=_PROVIDER,
         )
         repeated: dict[tuple[str, str], int] = {}
+        accepted = CounterMetricFamily(
+            "smsbridge_messages_accepted",
+            "Messages that were taken on, through whatever door.",
+            labels=_PROVIDER,
+        )
+        taken: dict[tuple[str, str], int] = {}
         totals: dict[tuple[str, str, str, str], int] = {}
         gauges = {
             "smsbridge_messages_unaccounted": "Accepted messages less all that are somewhere: 0, or a bug.",
@@ -189,6 +242,7 @@ class Ledgers(Collector):
                 state, _, reason = name.partition("|")
                 end = (*place, state, reason)
                 ends[end] = ends.get(end, 0) + count
+            taken[place] = taken.get(place, 0) + view.accepted
             repeated[place] = repeated.get(place, 0) + view.duplicates
             for name, count in view.done.items():
                 channel, _, state = name.partition("|")
@@ -212,4 +266,6 @@ class Ledgers(Collector):
             failed.add_metric(end, total)
         for place, total in repeated.items():
             duplicates.add_metric(place, total)
-        return [final, failed, duplicates, *families.values()]
+        for place, total in taken.items():
+            accepted.add_metric(place, total)
+        return [accepted, final, failed, duplicates, *families.values()]

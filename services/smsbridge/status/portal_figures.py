@@ -1,4 +1,4 @@
-"""How much of each portal's limits is used, as gauges of the providers that write to it.
+"""How much of each portal's limits is used and its spare tokens, as gauges of the providers that write to it.
 
 A portal has no name in a label, so that every provider shows its portal's figures; those of one portal agree.
 """
@@ -58,22 +58,31 @@ class PortalFigures:
             _PROVIDER,
             registry=registry,
         )
+        self._spare = Gauge(
+            "smsbridge_portal_spare_tokens",
+            "Tokens of other administrators that stand in where the one in use dies.",
+            _PROVIDER,
+            registry=registry,
+        )
 
     async def measure(self) -> None:
         """One question to the store for each portal. Raises StoreAway."""
-        known: dict[str, list[Provider]] = {}
+        known: dict[str, list[tuple[Provider, Installation]]] = {}
         for provider in self._providers.all():
             installation = self._installations.for_provider(provider)
             if installation is not None:
-                known.setdefault(installation.member_id, []).append(provider)
-        for gauge in (self._operating, self._cost, self._requests):
-            gauge.clear()
-        for portal, providers in known.items():
-            self._show(await self._limits.headroom(portal, method=messageservice.STATUS_METHOD), providers)
+                known.setdefault(installation.member_id, []).append((provider, installation))
+        method = messageservice.STATUS_METHOD
+        found = {portal: await self._limits.headroom(portal, method=method) for portal in known}
+        for gauge in (self._operating, self._cost, self._requests, self._spare):
+            gauge.clear()  # and filled at once: a scrape in between would miss them
+        for portal, headroom in found.items():
+            self._show(headroom, known[portal])
 
-    def _show(self, found: Headroom, providers: Sequence[Provider]) -> None:
-        for provider in providers:
+    def _show(self, found: Headroom, those: Sequence[tuple[Provider, Installation]]) -> None:
+        for provider, installation in those:
             labels = (provider.namespace, provider.name)
+            self._spare.labels(*labels).set(len(installation.spares))
             self._operating.labels(*labels).set(found.operating_ratio)
             self._cost.labels(*labels).set(found.cost_seconds)
             self._requests.labels(*labels).set(found.requests_ratio)

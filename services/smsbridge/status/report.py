@@ -219,6 +219,12 @@ class Reports:
         parts = [await self._of(provider, by, first, last) for provider in providers]
         return make(parts, by=by, since=first, until=last)
 
+    async def savings_of_today(self, provider: Provider) -> Decimal | None:
+        """Of the messages that were accepted today. Raises StoreAway."""
+        today = rollups.today(self._clock())
+        part = await self._of(provider, By.CHANNEL, today, today)
+        return make([part], by=By.CHANNEL, since=today, until=today).total.savings
+
     async def _of(self, provider: Provider, by: By, first: date, last: date) -> tuple[Days, Days]:
         ways = await self._rollups.read(provider.uid, Kind.WAY, since=first, until=last)
         if by is By.OPERATOR:

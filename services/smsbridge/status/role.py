@@ -8,6 +8,7 @@ from smsbridge.api.v1 import status_pb2_grpc
 from smsbridge.bitrix24 import transport
 from smsbridge.core import errors
 from smsbridge.provisioning.portal import Portals
+from smsbridge.provisioning.tokens import TokenMetrics
 from smsbridge.rpc import clients
 from smsbridge.runtime import rpc, rpc_calls, tasks
 from smsbridge.smsc.client import SmscClient
@@ -62,6 +63,7 @@ class Role:
         self._installations = installations
         self._client = client
         self._metrics = StatusMetrics(metrics)
+        self._tokens = TokenMetrics(metrics)
         self._receipts = Receipts(store, settings.receipts)
         self._deliveries = Deliveries(store, grace_seconds=settings.grace_seconds)
         self._accounts = Accounts(store, limits)
@@ -140,6 +142,8 @@ class Role:
     async def _measure(self) -> None:
         ledgers = await self._service.ledgers()
         self._metrics.show({provider.uid: (provider, view) for provider, view in ledgers})
+        self._metrics.show_savings(await self._service.savings_of_today())
+        self._metrics.show_parked(await self._service.parked())
         await self._figures.measure()
 
     def _applier(self) -> Applier:
@@ -193,7 +197,7 @@ class Role:
             outbox=outbox,
             providers=self._registry,
             installations=self._view,
-            portals=Portals(self._http, self._turns, self._installations),
+            portals=Portals(self._http, self._turns, self._installations, metrics=self._tokens),
             turns=self._turns,
             metrics=self._metrics,
         )

@@ -7,6 +7,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from smsbridge.core import errors, msisdn
 from smsbridge.core.delivery import MessageState
@@ -19,7 +20,7 @@ from smsbridge.status.ports import Providers
 from smsbridge.status.report import By, Report, Reports
 from smsbridge.store.account import Accounts
 from smsbridge.store.delivery import Deliveries, FoundView, LedgerView, MessageView
-from smsbridge.store.receipts import Receipt, Receipts, Recorded, Submission
+from smsbridge.store.receipts import Parked, Receipt, Receipts, Recorded, Submission
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,15 @@ class StatusService:
         if total.matched or total.repeated:
             self._kept()
         return total
+
+    async def savings_of_today(self) -> list[tuple[Provider, Decimal]]:
+        """What cascades saved against SMS only, where that is known. Raises StoreAway."""
+        found = [(each, await self._reports.savings_of_today(each)) for each in self._providers.all()]
+        return [(provider, saved) for provider, saved in found if saved is not None]
+
+    async def parked(self) -> Parked:
+        """Raises StoreAway."""
+        return await self._receipts.parked()
 
     async def message(self, message_id: str, provider_uid: str = "") -> Found:
         """Raises NotFound, StoreAway. Without a uid it is searched with all providers."""

@@ -1,9 +1,8 @@
 """Tells portals: per installation one loop over its providers, full batches where enough waits.
 
 Answers to workflow steps go first, statuses ride along where there is room. The portal's limiter says when;
-what is taken then leaves at once, so it is the newest. Any number of
-processes may do this for one portal: what one has taken nobody else takes. What an answer means is
-`flight`'s business.
+what is taken then leaves at once, so it is the newest. Any number of processes may do this for one portal:
+what one has taken nobody else takes. What an answer means is `flight`'s business.
 """
 
 import asyncio

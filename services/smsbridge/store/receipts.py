@@ -120,6 +120,17 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
+class Parked:
+    """SMSC ids with receipts that wait for the sender's report, and for which it never came: only grows."""
+
+    waiting: int = 0
+    unmatched: int = 0
+
+    def __add__(self, other: "Parked") -> "Parked":
+        return Parked(self.waiting + other.waiting, self.unmatched + other.unmatched)
+
+
+@dataclass(frozen=True, slots=True)
 class InboxEntry:
     """`key` is None for a receipt without a phone: then `members` are all attempts known under its id.
 
@@ -173,6 +184,14 @@ class Receipts:
         if done or later:
             ids = (scripts.encode(list(done)), scripts.encode(list(later)))
             await self._run("receipts_settle", account_key, *ids, _ms(delay_seconds))
+
+    async def parked(self) -> Parked:
+        """Of all accounts. Gives up those that have waited too long."""
+        total = Parked()
+        for account_key in await self.accounts():
+            answer = await self._run("receipts_parked", account_key, _ms(self._times.parked_seconds))
+            total += Parked(**answer)
+        return total
 
     async def depth(self, account_key: str) -> tuple[int, int]:
         """Entries of the inbox, and ids with parked receipts."""

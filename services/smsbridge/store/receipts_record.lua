@@ -64,5 +64,4 @@ for _, r in ipairs(receipts) do
     parked = parked + 1
   end
 end
-redis.call('ZREMRANGEBYSCORE', T .. 'parked', '-inf', at - kept)
 return cjson.encode({ matched = matched, repeated = repeated, parked = parked })

@@ -12,7 +12,6 @@ from smsbridge.bitrix24 import batch, bizproc, client, crm, limiter
 from smsbridge.bitrix24.steps import Returned
 from smsbridge.core.errand import ErrandKind
 from smsbridge.core.number import Facts, LookupState, Reachability
-from smsbridge.hlr import entities
 from smsbridge.hlr.buying import BUDGET
 from smsbridge.hlr.errands import ends, knowing, settling
 from smsbridge.hlr.errands.knowing import Knowing
@@ -20,13 +19,11 @@ from smsbridge.hlr.errands.load import Load
 from smsbridge.hlr.lookups import REMOVED
 from smsbridge.hlr.settings import HlrSettings
 from smsbridge.hlr.updates import run
-from smsbridge.smsc import numbers
 from smsbridge.store.account import Pause
 from smsbridge.store.egress import Stop
 from smsbridge.store.errands import Taken
 
 _PRIORITY = limiter.Priority.ROBOTS
-_MOST_PHONES = 10
 _FINAL = frozenset({BUDGET, REMOVED, *Pause, *Stop})
 
 
@@ -91,15 +88,10 @@ class Answering:
         asked: list[Taken] = []
         for one in load.of(ErrandKind.STEP):
             errand = one.errand
-            if errand.phone:
-                number = numbers.normalise(errand.phone, default_region=self._settings.default_region)
-                found[one.id] = [number] if number else []
-                if not number:
-                    replies[one.id] = _Reply(None, ends.BAD_PHONE)
-            elif errand.entity is not None and errand.entity_id > 0:
+            if not errand.phone and errand.entity is not None and errand.entity_id > 0:
                 asked.append(one)
             else:
-                replies[one.id] = _Reply(None, ends.NO_PHONE)
+                self._take(one, None, found, replies)
         await self._read(load, api, asked, found, replies)
         return found
 
@@ -124,10 +116,16 @@ class Answering:
             elif entity is None:
                 replies[one.id] = _Reply(None, ends.GONE)
             else:
-                region = self._settings.default_region
-                found[one.id] = entities.msisdns(entity, default_region=region)[:_MOST_PHONES]
-                if not found[one.id]:
-                    replies[one.id] = _Reply(None, ends.BAD_PHONE if entity.phones else ends.NO_PHONE)
+                self._take(one, entity, found, replies)
+
+    def _take(
+        self, one: Taken, entity: crm.Entity | None, found: dict[str, list[str]], replies: dict[str, _Reply]
+    ) -> None:
+        found[one.id], why = knowing.numbers_of(
+            one.errand.phone, entity, default_region=self._settings.default_region
+        )
+        if why:
+            replies[one.id] = _Reply(None, why)
 
     async def _answer(self, load: Load, api: client.PortalApi, replies: Mapping[str, _Reply]) -> None:
         if not replies:

@@ -51,12 +51,12 @@ class Channels:
         self, portal_crm: ProviderCrm, read: Sequence[tuple[EntityType, Entity, Sequence[str]]]
     ) -> list[bool]:
         """The same for several; at most two minutes may lie between reading them and this."""
-        name, portal = portal_crm.names.channel, portal_crm.api.portal
+        name = portal_crm.names.channel
         if not portal_crm.provider.routing.learn_preferred_channel:
             return [True] * len(read)
-        known = [one for one in read if name in portal_crm.fields[one[0]]]
-        fields = [Field(kind, entity.entity_id, name) for kind, entity, _ in known]
-        marks = dict(zip(fields, await self._marks.read(portal, fields), strict=True))
+        marks = await self._read_marks(
+            portal_crm, [(kind, entity) for kind, entity, _ in read if name in portal_crm.fields[kind]]
+        )
         answers = []
         for kind, entity, msisdns in read:
             field = Field(kind, entity.entity_id, name)
@@ -65,6 +65,12 @@ class Channels:
                 await self._conclude(portal_crm, field, entity, msisdns, mark)
             answers.append(mark is None or not mark.fresh)
         return answers
+
+    async def _read_marks(
+        self, portal_crm: ProviderCrm, shown: Sequence[tuple[EntityType, Entity]]
+    ) -> dict[Field, Mark]:
+        fields = [Field(kind, entity.entity_id, portal_crm.names.channel) for kind, entity in shown]
+        return dict(zip(fields, await self._marks.read(portal_crm.api.portal, fields), strict=True))
 
     async def _conclude(
         self,
@@ -141,6 +147,8 @@ class Channels:
         read: Mapping[Ref, Entity | errors.PortalError | None],
     ) -> None:
         await load.keep()
+        shown = [(kind, entity) for (kind, _), entity in read.items() if isinstance(entity, Entity)]
+        marks = await self._read_marks(portal_crm, shown)
         words: dict[str, list[str]] = {}
         writes: list[tuple[Change, Field, Channel | None]] = []
         for entity_id, errands in lessons.items():
@@ -148,7 +156,7 @@ class Channels:
             if not isinstance(entity, Entity):
                 word = await self._not_read(load, errands, entity)
             else:
-                word = await self._decide(portal_crm, entity, errands, writes)
+                word = await self._decide(portal_crm, entity, errands, marks, writes)
             for one in errands:
                 words.setdefault(one.id, []).append(word)
         results = await self._send(portal_crm, writes)
@@ -170,6 +178,7 @@ class Channels:
         portal_crm: ProviderCrm,
         entity: Entity,
         errands: Sequence[Taken],
+        marks: Mapping[Field, Mark],
         writes: list[tuple[Change, Field, Channel | None]],
     ) -> str:
         """What is to be written to one contact, or the word for why nothing is."""
@@ -179,8 +188,7 @@ class Channels:
         if not any(one.errand.phone in msisdns for one in errands):
             return ends.NOBODY  # the portal compares less exactly than we do
         shown = portal_crm.channel(kind, entity)
-        (mark,) = await self._marks.read(portal_crm.api.portal, [field])
-        if shown is not None and shown not in mark.ours:
+        if shown is not None and shown not in marks[field].ours:
             await self.seen(portal_crm, kind, entity, msisdns)
             return ends.BY_HAND
         known = await self._preferences.get(portal_crm.provider.uid, msisdns)

@@ -1,4 +1,4 @@
-"""What is taken of errands, and kept until it is done. What is done of them is `errand_work`'s business.
+"""What is taken of errands, and kept until it is done. What is done of them is `work`'s business.
 
 Everything that is answered as taken is on disk; nothing is asked of the portal or of SMSC here.
 """

@@ -10,7 +10,6 @@ from smsbridge.bitrix24 import forms, limiter
 from smsbridge.bitrix24.crm import Entity
 from smsbridge.core.errand import EntityType, ErrandKind
 from smsbridge.core.number import Facts
-from smsbridge.hlr import entities
 from smsbridge.hlr.entities import ProviderCrm
 from smsbridge.hlr.errands import ends, knowing, settling
 from smsbridge.hlr.errands.knowing import Knowing, Known
@@ -18,10 +17,8 @@ from smsbridge.hlr.errands.load import Load
 from smsbridge.hlr.settings import HlrSettings
 from smsbridge.hlr.updates import Change, Ref, Updates
 from smsbridge.provisioning import sections, spec
-from smsbridge.smsc import numbers
 from smsbridge.store.errands import Taken
 
-_MOST_PHONES = 10  # of one entity: each costs a look-up
 _PRIORITY = limiter.Priority.LEADS
 
 
@@ -60,18 +57,14 @@ class Enriching:
 
     def _numbers(self, one: Taken, read: Mapping[Ref, Entity], msisdns: dict[str, list[str]]) -> str:
         """Puts the errand's numbers there; else the word that ends it."""
-        errand, region = one.errand, self._settings.default_region
+        errand = one.errand
         entity = read[errand.entity, errand.entity_id] if errand.entity is not None else None
         if errand.kind is ErrandKind.ADDED and entity is not None and not self._is_wanted(one, entity):
             return ends.NO_CALL
-        if errand.phone:
-            found = [number for number in [numbers.normalise(errand.phone, default_region=region)] if number]
-        elif entity is None or not entity.phones:
-            return ends.NO_PHONE
-        else:
-            found = entities.msisdns(entity, default_region=region)[:_MOST_PHONES]
-        msisdns[one.id] = found
-        return "" if found else ends.BAD_PHONE
+        msisdns[one.id], why = knowing.numbers_of(
+            errand.phone, entity, default_region=self._settings.default_region
+        )
+        return why
 
     def _is_wanted(self, one: Taken, entity: Entity) -> bool:
         entry = self._entries.entry(one.errand.provider_uid)

@@ -1,21 +1,27 @@
-"""What is known of numbers for an errand: one reading of all of them, and what it means for one errand."""
+"""Which numbers an errand is about, and what is known of them: one reading for all errands, and what it means
+for one.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from smsbridge.bitrix24.crm import Entity
 from smsbridge.core.number import Carrier, Facts, LookupState
 from smsbridge.core.provider import Profile
 from smsbridge.hlr import entities
 from smsbridge.hlr import rules as hlr_rules
 from smsbridge.hlr.buying import BUDGET
 from smsbridge.hlr.carriers import CarrierQuestions
+from smsbridge.hlr.errands import ends
 from smsbridge.hlr.lookups import REMOVED, LookupService
 from smsbridge.hlr.settings import HlrSettings
 from smsbridge.provisioning import sections
+from smsbridge.smsc import numbers
 
-__all__ = ["BUDGET", "Knowing", "Known", "of"]
+__all__ = ["BUDGET", "Knowing", "Known", "numbers_of", "of"]
 
 _FINAL = frozenset({BUDGET, REMOVED})
+_MOST_PHONES = 10  # of one entity: each costs a look-up
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,18 @@ class Knowing:
         missing = [number for number in asked if not (known[number].carrier or known[number].region)]
         told = await self._carriers.ask(rules, missing)
         return known | {number: _of_carrier(number, told) for number in missing}
+
+
+def numbers_of(phone: str, entity: Entity | None, *, default_region: str) -> tuple[list[str], str]:
+    """Of an errand's own phone, or where it has none of its entity's; and the word for why there are none."""
+    if phone:
+        number = numbers.normalise(phone, default_region=default_region)
+        found = [number] if number else []
+    elif entity is None or not entity.phones:
+        return [], ends.NO_PHONE
+    else:
+        found = entities.msisdns(entity, default_region=default_region)[:_MOST_PHONES]
+    return found, "" if found else ends.BAD_PHONE
 
 
 def of(msisdns: Sequence[str], facts: Mapping[str, Facts]) -> Known:

@@ -11,14 +11,12 @@ from smsbridge.hlr.errands.desk import ErrandDesk, Woken
 from smsbridge.hlr.errands.enriching import Enriching
 from smsbridge.hlr.errands.knowing import Knowing
 from smsbridge.hlr.errands.work import ErrandWork
-from smsbridge.hlr.lookups import LookupService
 from smsbridge.hlr.metrics import HlrMetrics
+from smsbridge.hlr.parts import LookupParts
 from smsbridge.hlr.settings import HlrSettings
 from smsbridge.hlr.updates import Updates
 from smsbridge.provisioning import sections
 from smsbridge.smsc.client import SmscClient
-from smsbridge.store.account import Accounts
-from smsbridge.store.care import Care
 from smsbridge.store.carriers import Carriers
 from smsbridge.store.channels import ChannelMarks
 from smsbridge.store.connection import Store
@@ -48,10 +46,8 @@ def make(
     view: View,
     apis: PortalApis,
     crms: Crms,
-    lookups: LookupService,
+    looking: LookupParts,
     preferences: Preferences,
-    accounts: Accounts,
-    care: Care,
     client: SmscClient,
     metrics: HlrMetrics,
     woken: Woken,
@@ -63,12 +59,12 @@ def make(
     questions = CarrierQuestions(
         settings,
         carriers=Carriers(store, keyring, per_minute=settings.carrier_requests_per_minute),
-        accounts=accounts,
-        care=care,
+        accounts=looking.accounts,
+        care=looking.care,
         client=client,
         metrics=metrics,
     )
-    knowing = Knowing(settings, entries=registry, lookups=lookups, carriers=questions)
+    knowing = Knowing(settings, entries=registry, lookups=looking.service, carriers=questions)
     updates = Updates(marks)
     channels = Channels(settings, marks=marks, preferences=preferences, updates=updates)
     desk = ErrandDesk(

@@ -107,8 +107,11 @@ class ErrandWork:
 
     async def measure(self) -> None:
         """Shows what waits. Raises StoreAway."""
-        for provider in self._entries.all():
-            for kind, found in (await self._errands.waiting(provider.uid)).items():
+        read = [(one, await self._errands.waiting(one.uid)) for one in self._entries.all() if not one.removed]
+        self._metrics.errands_waiting.clear()
+        self._metrics.errands_oldest.clear()
+        for provider, waiting in read:
+            for kind, found in waiting.items():
                 labels = (provider.namespace, provider.name, kind.value)
                 self._metrics.errands_waiting.labels(*labels).set(found.count)
                 self._metrics.errands_oldest.labels(*labels).set(found.oldest_ms / 1000)

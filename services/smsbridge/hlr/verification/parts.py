@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 from smsbridge.hlr.entities import Crms
 from smsbridge.hlr.errands.channels import Channels
-from smsbridge.hlr.lookups import LookupService
 from smsbridge.hlr.metrics import HlrMetrics
-from smsbridge.hlr.prices import Prices
+from smsbridge.hlr.parts import LookupParts
 from smsbridge.hlr.settings import HlrSettings
 from smsbridge.hlr.updates import Updates
 from smsbridge.hlr.verification.patience import Patience
@@ -16,11 +15,8 @@ from smsbridge.hlr.verification.run import Tools
 from smsbridge.hlr.verification.service import VerificationService
 from smsbridge.hlr.verification.work import VerificationWork
 from smsbridge.provisioning import sections
-from smsbridge.store.account import Accounts
-from smsbridge.store.care import Care
 from smsbridge.store.connection import Store
 from smsbridge.store.keyring import Keyring
-from smsbridge.store.lookups import Lookups
 from smsbridge.store.verifications import Verifications
 
 
@@ -39,11 +35,7 @@ def make(
     crms: Crms,
     channels: Channels,
     updates: Updates,
-    lookups: LookupService,
-    spending: Lookups,
-    prices: Prices,
-    accounts: Accounts,
-    care: Care,
+    looking: LookupParts,
     metrics: HlrMetrics,
     wake: Callable[[], None],
 ) -> VerificationParts:
@@ -55,8 +47,8 @@ def make(
     tools = Tools(
         own,
         verifications=verifications,
-        lookups=lookups,
-        care=care,
+        lookups=looking.service,
+        care=looking.care,
         metrics=metrics,
         patience=patience,
         channels=channels,
@@ -66,13 +58,15 @@ def make(
         tools,
         entries=registry,
         crms=crms,
-        quoting=Quoting(verifications, lookups, prices, accounts, care, patience),
-        spending=spending,
+        quoting=Quoting(
+            verifications, looking.service, looking.prices, looking.accounts, looking.care, patience
+        ),
+        spending=looking.kept,
         default_region=settings.default_region,
         unknown_kept_seconds=settings.unknown_kept_seconds,
     )
     work.on_free = wake
     service = VerificationService(
-        own, verifications=verifications, spending=spending, entries=registry, wake=wake
+        own, verifications=verifications, spending=looking.kept, entries=registry, wake=wake
     )
     return VerificationParts(service, work)
