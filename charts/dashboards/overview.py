@@ -231,14 +231,14 @@ PAGE = Page(
                             "{{namespace}}/{{provider}} {{lane}}",
                         )
                     ],
-                    width=8,
+                    width=6,
                 ),
                 Panel(
                     "Lag of the portals",
                     "How late the oldest status is that waits to be written to a portal.",
                     SECONDS,
                     [Query(shown("smsbridge_portal_outbox_lag_seconds"), "{{namespace}}/{{provider}}")],
-                    width=8,
+                    width=6,
                 ),
                 Panel(
                     "Journals",
@@ -246,7 +246,15 @@ PAGE = Page(
                     "them. 0 as a rule.",
                     NUMBER,
                     [Query("sum by (kind) (smsbridge_journal_depth)", "{{kind}}")],
-                    width=8,
+                    width=6,
+                ),
+                Panel(
+                    "Set aside",
+                    "Entries that a gateway keeps apart, because their owner refused them for their "
+                    "content: see the runbook, SmsbridgeSetAside. 0 as a rule.",
+                    NUMBER,
+                    [Query("sum by (kind) (smsbridge_journal_set_aside)", "{{kind}}")],
+                    width=6,
                 ),
                 Panel(
                     "Pauses",

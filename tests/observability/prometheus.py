@@ -76,11 +76,15 @@ class Prometheus:
                 return answer.status == 200
         return False
 
-    async def alerts(self) -> set[str]:
-        """Names of those that fire."""
+    async def firing(self) -> list[dict[str, str]]:
+        """Labels of the alerts that fire."""
         async with self._session.get(f"{self._url}/alerts") as answer:
             found = (await answer.json())["data"]["alerts"]
-        return {one["labels"]["alertname"] for one in found if one["state"] == "firing"}
+        return [one["labels"] for one in found if one["state"] == "firing"]
+
+    async def alerts(self) -> set[str]:
+        """Names of those that fire."""
+        return {labels["alertname"] for labels in await self.firing()}
 
     async def rule_errors(self) -> dict[str, str]:
         """By rule, why it could not be evaluated last."""

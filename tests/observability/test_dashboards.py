@@ -134,6 +134,5 @@ def test_every_metric_is_asked_for_somewhere() -> None:
 
     assert set(metrics.listed()) - asked == {
         "smsbridge_gateway_call_items",
-        "smsbridge_journal_set_aside",
         "smsbridge_supervisor_child_up",
     }
