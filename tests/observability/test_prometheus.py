@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from smsbridge.sandbox.faults import Fault, FaultKind
-from smsbridge.sandbox.orders import MessageOrigin, SendOrder
+from smsbridge.sandbox.orders import EntitiesOrder, MessageOrigin, RunOrder, SendOrder
 from smsbridge.sandbox.settings import Profile
 from tests.flow import harness
 from tests.observability import panels, prometheus
@@ -30,23 +30,13 @@ EMPTY_WHILE_WELL = {
     "delivery / Closed, unknown and pretended / {{profile}} unknown code",
     "delivery / Questions to status.php / {{result}}",  # every receipt came
     "delivery / Steps of cascades / {{namespace}}/{{provider}} SMSC's",  # profile guide's own cascade
-    "numbers / Left out, or sent unchecked / left out: {{reason}}",  # hlr.beforeSend is never
-    "numbers / Left out, or sent unchecked / unchecked: {{why}}",
-    "numbers / Saved by look-ups, 24 h / {{namespace}}/{{provider}}",
-    "numbers / Errands at the door / {{kind}} {{result}}",  # no lead, no step
-    "numbers / Errands that wait / {{namespace}}/{{provider}} {{kind}}",
-    "numbers / How errands end / {{kind}} {{end}}",
-    "numbers / Oldest errand / {{namespace}}/{{provider}} {{kind}}",
-    "numbers / Questions for operator and region / {{result}}",
-    "numbers / Running / {{namespace}}/{{provider}}",  # no verification
-    "numbers / Contacts, leads and companies done / {{result}}",
-    "numbers / Distinct numbers done / {{outcome}}",
-    "numbers / Spent by verifications, 24 h / {{namespace}}/{{provider}}",
+    "numbers / Left out, or sent unchecked / unchecked: {{why}}",  # every look-up came in time
     "operator / Leads / leads",  # `run all` needs no lease
     "operator / Started again / {{child}}",
     "operator / Steps of loops that failed / {{loop}}",
     "overview / Pauses / {{namespace}}/{{provider}} {{reason}}",
 }
+ABSENT = "+79990000097"
 OURS = '{__name__=~"smsbridge_.+"}'
 # The same of metrics that rules name.
 METRICS_ABSENT_WHILE_WELL = {"smsbridge_operator_leading"}
@@ -93,11 +83,25 @@ async def traffic(stack: harness.Stack, server: prometheus.Prometheus) -> None:
     phones = harness.mixed_phones(120, without=frozenset({91, 94, 95, 96}))
     for code in ("smsc", "cascade"):
         await stack.posted(await stack.broadcast(phones, code=code, text=f"Письмо {code}"))
+    await numbers(stack)
+
+
+async def numbers(stack: harness.Stack) -> None:
+    """Look-ups, a letter to a number that is known to be absent, a lead, two steps, and a verified base."""
+    data = ("--provider", "crm/cascade", "--data", str(stack.data))
     for _ in range(2):  # the second time from the cache
-        code, _, err = await stack.command(
-            "hlr", "+79990000001", "+79990000097", "--provider", "crm/cascade", "--data", str(stack.data)
-        )
+        code, _, err = await stack.command("hlr", "+79990000001", ABSENT, *data)
         assert code == 0, err
+    await stack.posted(await stack.broadcast([ABSENT], code="cascade", text="Письмо в никуда"))
+    for kind, source in (("lead", "CALL"), ("contact", "WEB")):
+        order = EntitiesOrder(phones=[["+79990000501"]], fields={"SOURCE_ID": source})
+        await stack.control.create_entities(harness.DOMAIN, kind, order)
+    for step in ("hlr", "send"):
+        properties = {"phone": "+79990000502", "text": "Шаг", "await_final": "N"}
+        run = RunOrder(code=f"cascade.{step}", properties=properties)
+        await stack.control.run(harness.DOMAIN, run)
+    code, _, err = await stack.command("verify", "--source", "contacts", "--yes", *data)
+    assert code == 0, err
 
 
 async def empty(server: prometheus.Prometheus, questions: list[panels.Question]) -> set[str]:
@@ -119,7 +123,8 @@ async def test_a_real_prometheus_over_a_running_stack(tmp_path: Path) -> None:
     prometheus.program("prometheus")
     cascade = {
         "routing": {"channel": "cascade", "viberTimeout": "2s"},
-        "hlr": {"dailyBudget": "100.00"},
+        "hlr": {"dailyBudget": "100.00", "beforeSend": "cached"},
+        "crm": {"enrichLeads": "all"},
         "smsc": {"prices": {"sms": "4.00", "viber": "2.30", "hlr": "0.50"}},
     }
     plans = (
@@ -169,6 +174,8 @@ async def every_question_is_answered(server: prometheus.Prometheus) -> None:
         for metric in set(re.findall(r"\bsmsbridge_\w+", rule["expr"])):
             if not await server.query(metric):
                 missing.add(metric)
+        if "record" in rule and not await server.query(rule["record"]):
+            missing.add(rule["record"])
     assert missing - METRICS_ABSENT_WHILE_WELL == set()
 
 
