@@ -261,6 +261,40 @@ async def drained(folder: Path, endpoints: rpc.Endpoints) -> orphan.DrainReport:
         )
 
 
+async def test_what_was_set_aside_is_shown_put_back_or_forgotten(store: Store, tmp_path: Path) -> None:
+    await harness.register(store)
+
+    async def aside(settle: orphan.Settle = orphan.Settle.NOTHING) -> list[tuple[Kind, str, str]]:
+        ring = Keyring([harness.MASTER])
+        found = await orphan.set_aside(tmp_path, ring, settle=settle, now_ms=lambda: 0, busy_seconds=0.1)
+        return [(one.kind, one.message_id, one.reason) for one in found]
+
+    refusal = sender_pb2.SubmitAnswer(result=sender_pb2.SUBMIT_RESULT_REFUSED, reason="no such message_id")
+    both = [(Kind.MESSAGE, "m1", refusal.reason), (Kind.MESSAGE, "m2", refusal.reason)]
+    async with (
+        harness.running_owners() as owners,
+        harness.running_gateway(store, owners.endpoints, tmp_path) as gateway,
+    ):
+        owners.sender.answer = lambda message: refusal
+        for message_id in ("m1", "m2"):
+            assert await gateway.post("handler", harness.form(message_id)) == (200, "{}")
+        with pytest.raises(errors.ConfigError, match="other gateway"):
+            await aside()
+    assert await aside() == both
+    assert await aside(orphan.Settle.AGAIN) == both
+    assert await aside() == []
+    async with (
+        harness.running_owners() as owners,
+        harness.running_gateway(store, owners.endpoints, tmp_path) as gateway,
+    ):
+        owners.sender.answer = lambda message: refusal
+        await owners.sender.heard(2)
+        await harness.until(lambda: gateway.metric("smsbridge_journal_set_aside", kind="message") == 2)
+        assert [item.message_id for item in owners.sender.items] == ["m1", "m2"]
+    assert await aside(orphan.Settle.FORGET) == both
+    assert await aside() == []
+
+
 async def test_results_of_look_ups_go_to_the_hlr_or_wait(store: Store, tmp_path: Path) -> None:
     await harness.register(store)
     body = "id=8&phone=79990000000&status=1&err=0&ts=1742895600&type=4&mcc=250&imsi=250010000000000"

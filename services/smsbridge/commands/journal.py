@@ -1,8 +1,9 @@
-"""`smsbridge journal drain DIR`: what to do with the journal of a gateway that will not come back."""
+"""`smsbridge journal`: what to do with the journal of a gateway that does not run."""
 
 import asyncio
 import time
 from contextlib import AsyncExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,11 @@ from smsbridge.store.connection import translated
 app = typer.Typer(help="The gateway's journal.", no_args_is_help=True)
 
 
+Folder = Annotated[
+    Path, typer.Argument(metavar="DIR", exists=True, file_okay=False, help="The journal's directory.")
+]
+
+
 @app.callback()
 def group() -> None:
     """The gateway's journal."""
@@ -24,9 +30,7 @@ def group() -> None:
 
 @app.command()
 def drain(
-    folder: Annotated[
-        Path, typer.Argument(metavar="DIR", exists=True, file_okay=False, help="The journal's directory.")
-    ],
+    folder: Folder,
     data: common.Data = None,
     config: local.ConfigFile = None,
 ) -> None:
@@ -37,6 +41,39 @@ def drain(
         print(f"{kind.value}: {count} found, {left} left, {aside} set aside")
     if not report.empty:
         common.fail("the journal is not empty; are all roles ready? then try again")
+
+
+@app.command("set-aside")
+def set_aside(
+    folder: Folder,
+    again: Annotated[
+        bool, typer.Option("--again", help="Let them wait as before, for the gateway's next start.")
+    ] = False,
+    forget: Annotated[bool, typer.Option("--forget", help="Delete them for good.")] = False,
+    data: common.Data = None,
+    config: local.ConfigFile = None,
+    output: common.OutputOption = common.Output.TABLE,
+) -> None:
+    """Show what a stopped gateway keeps apart because its owner refused it."""
+    if again and forget:
+        raise typer.BadParameter("give --again or --forget, not both")
+    settle = orphan.Settle.AGAIN if again else orphan.Settle.FORGET if forget else orphan.Settle.NOTHING
+    found = asyncio.run(_set_aside(folder, settle, data=data, config=config))
+    if output is common.Output.JSON:
+        common.print_json([asdict(one) for one in found])
+        return
+    table = common.table("kind", "message", "provider uid", "at the door", "set aside", "reason")
+    for one in found:
+        at = (common.utc_time(one.door_at_ms), common.utc_time(one.at_ms))
+        table.add_row(one.kind.value, one.message_id, one.provider_uid, *at, one.reason)
+    common.wide_console().print(table)
+
+
+async def _set_aside(
+    folder: Path, settle: orphan.Settle, *, data: Path | None, config: Path | None
+) -> list[orphan.SetAside]:
+    async with local.opened(data=data, config=config) as at:
+        return await orphan.set_aside(folder, at.keyring, settle=settle, now_ms=_now_ms)
 
 
 async def _drain(folder: Path, *, data: Path | None, config: Path | None) -> orphan.DrainReport:

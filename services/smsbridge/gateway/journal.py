@@ -72,6 +72,15 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Aside:
+    """An entry that was set aside, when, and why."""
+
+    entry: Entry
+    reason: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
     """Entries of one kind and one provider: they drain in order, whatever becomes of other groups."""
 
@@ -153,6 +162,22 @@ class Journal:
         """Set aside without having waited: it was refused at once."""
         row = (*self._row(entry), reason, self._now_ms())
         await self._run(_insert_aside(row), lambda _: self._count({}, {entry.kind: 1}))
+
+    async def asides(self) -> list[Aside]:
+        """Oldest first."""
+        return [Aside(self._entry(row[:5]), *row[5:]) for row in await self._run(_asides)]
+
+    async def put_back(self, asides: Sequence[Aside]) -> None:
+        """Among those that wait, as they were."""
+        entries = [one.entry for one in asides]
+        ids = [(entry.id,) for entry in entries]
+        await self._run(_put_back(ids), lambda _: self._count(_tally(entries, 1), _tally(entries, -1)))
+
+    async def forget(self, asides: Sequence[Aside]) -> None:
+        """For good."""
+        entries = [one.entry for one in asides]
+        ids = [(entry.id,) for entry in entries]
+        await self._run(_forget(ids), lambda _: self._count({}, _tally(entries, -1)))
 
     async def put(self, name: str, value: bytes) -> None:
         """A snapshot, as it is: whoever makes it encrypts it."""
@@ -251,6 +276,32 @@ def _insert_aside(row: tuple[Any, ...]) -> Work[None]:
         )
         number = db.execute("SELECT last_insert_rowid()").fetchone()[0]
         _move(number, row[5], row[6])(db)
+
+    return work
+
+
+def _asides(db: sqlite3.Connection) -> list[tuple[Any, ...]]:
+    return db.execute(
+        "SELECT id, kind, provider_uid, door_at_ms, payload, reason, set_aside_at_ms FROM set_aside"
+        " ORDER BY id"
+    ).fetchall()
+
+
+def _put_back(ids: list[tuple[int]]) -> Work[None]:
+    def work(db: sqlite3.Connection) -> None:
+        db.executemany(
+            "INSERT INTO entries SELECT id, kind, provider_uid, lane, door_at_ms, payload FROM set_aside"
+            " WHERE id = ?",
+            ids,
+        )
+        _forget(ids)(db)
+
+    return work
+
+
+def _forget(ids: list[tuple[int]]) -> Work[None]:
+    def work(db: sqlite3.Connection) -> None:
+        db.executemany("DELETE FROM set_aside WHERE id = ?", ids)
 
     return work
 

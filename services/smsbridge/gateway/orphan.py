@@ -1,17 +1,24 @@
-"""`smsbridge journal drain DIR`: empties the journal of a gateway that does not run any more.
+"""`smsbridge journal`: what can be done with the journal of a gateway that does not run.
 
-Application events stay: they need a gateway, and are void once their tokens have run out.
+Drained, application events stay: they need a gateway, and are void once their tokens have run out.
 """
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
+from google.protobuf.message import DecodeError
+
+from smsbridge.api.v1 import sender_pb2
+from smsbridge.core import errors
 from smsbridge.gateway import drain
-from smsbridge.gateway.journal import Journal, Kind, Sealer
+from smsbridge.gateway.journal import Aside, Journal, Kind, Sealer
 from smsbridge.gateway.journal_thread import BUSY_SECONDS
 from smsbridge.gateway.settings import GatewaySettings
 from smsbridge.gateway.standing import JOURNAL_ID
+from smsbridge.rpc import message as rpc_message
 from smsbridge.rpc.clients import HlrClient, SenderClient, StatusClient
 
 _TRIES = 3  # steps that may end early (an owner just starting) before the rest is reported as left
@@ -36,6 +43,59 @@ class DrainReport:
     @property
     def empty(self) -> bool:
         return not any(self.left.values())
+
+
+class Settle(StrEnum):
+    """What is done with entries that were set aside."""
+
+    NOTHING = "nothing"
+    AGAIN = "again"  # they wait as before, for the gateway's next start
+    FORGET = "forget"
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """`message_id` is empty for what is no message, or can be opened by no key."""
+
+    kind: Kind
+    provider_uid: str
+    message_id: str
+    door_at_ms: int
+    at_ms: int
+    reason: str
+
+
+async def set_aside(
+    folder: Path,
+    keyring: Sealer,
+    *,
+    settle: Settle = Settle.NOTHING,
+    now_ms: Callable[[], int],
+    busy_seconds: float = BUSY_SECONDS,
+) -> list[SetAside]:
+    """Those that there are, or were until now. Raises ConfigError where the journal is in use or cannot be
+    read.
+    """
+    journal = Journal(folder, keyring, now_ms=now_ms)
+    await journal.open(create=False, busy_seconds=busy_seconds)
+    try:
+        found = await journal.asides()
+        if settle is Settle.AGAIN:
+            await journal.put_back(found)
+        elif settle is Settle.FORGET:
+            await journal.forget(found)
+    finally:
+        await journal.close()
+    return [_told(one) for one in found]
+
+
+def _told(one: Aside) -> SetAside:
+    entry = one.entry
+    message_id = ""
+    if entry.kind is Kind.MESSAGE and entry.payload is not None:
+        with contextlib.suppress(DecodeError, errors.InputError):
+            message_id = rpc_message.from_proto(sender_pb2.OutgoingMessage.FromString(entry.payload)).id
+    return SetAside(entry.kind, entry.provider_uid, message_id, entry.door_at_ms, one.at_ms, one.reason)
 
 
 class _Nobody:
