@@ -51,7 +51,11 @@ def test_every_adapter_hides_it() -> None:
     found = adapters()
     assert len(found) == 4
     for name, adapter in found.items():
-        for wrong in (b'"hunter2"', b'{"uid": "hunter2", "version": "hunter2"}', b'[[{"uid": "hunter2"}], "hunter2"]'):
+        for wrong in (
+            b'"hunter2"',
+            b'{"uid": "hunter2", "version": "hunter2"}',
+            b'[[{"uid": "hunter2"}], "hunter2"]',
+        ):
             with pytest.raises(pydantic.ValidationError) as caught:
                 adapter.validate_json(wrong)
             assert "hunter2" not in str(caught.value), name
