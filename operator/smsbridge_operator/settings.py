@@ -24,7 +24,7 @@ Namespace = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}
 class OperatorSettings(BaseModel):
     """What the operator looks after, and how quickly it tells."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     namespaces: list[Namespace] = Field(
         default_factory=list,
@@ -63,7 +63,7 @@ class OperatorSettings(BaseModel):
 
 
 class Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     # Validated without a value too: then the sentence says what is missing.
     operator: OperatorSettings = Field(

@@ -20,7 +20,7 @@ from smsbridge.sandbox import server
 from smsbridge.sandbox.settings import SandboxSettings
 from smsbridge.store import connection, embedded, registry
 from smsbridge.store.keyring import Keyring
-from tests.flow import balancer, harness, stores
+from tests.flow import balancer, harness, leaks, stores
 
 REPLICAS = ("gateway", "sender", "sender-2", "status", "status-2", "hlr", "provisioner")
 ON_MANY = (*REPLICAS, "gateway-2", "hlr-2")
@@ -117,6 +117,17 @@ class SplitStack(harness.Stack):
     def rpc_address(self, role: str) -> str:
         return self._endpoint(role)
 
+    async def metrics(self) -> str:
+        """Of all replicas."""
+        pages = [await harness.get(f"http://{address}/metrics") for address in self.internals.values()]
+        return "".join(page for _, page in pages)
+
+    def passed(self) -> leaks.Passed:
+        found = super().passed()
+        names = ("password", "sentinel_password")
+        found.add("store password", [self.store[name] for name in names if name in self.store])
+        return found
+
     async def replace(self, name: str) -> None:
         """Killed with -9, and started again as a cluster would."""
         self.processes[name].kill()
@@ -162,6 +173,7 @@ async def running(
             await stack.ready()
             await stack.connect()
             yield stack
+            metrics = await stack.metrics()
         finally:
             await stack.stop()
-        stack.check_log()
+        stack.check_leaks(metrics)

@@ -5,6 +5,7 @@ through a proxy, which stops the process exactly there. Guarantees 4 and 5.
 """
 
 import asyncio
+import base64
 import contextlib
 import time
 from collections.abc import AsyncIterator
@@ -20,7 +21,7 @@ from smsbridge.rpc.message import Outgoing
 from smsbridge.sandbox import reports, server
 from smsbridge.store import connection, embedded, registry, tags
 from tests.conftest import store_settings
-from tests.flow import lone, proxy
+from tests.flow import leaks, lone, proxy
 from tests.flow.proxy import Moment, Point, Then
 from tests.store import messages
 from tests.wire import senders
@@ -63,6 +64,10 @@ async def scene(
         await senders.all_sent(store, 1)
         await senders.proved(first.client)
         yield Scene(store, settings, sandbox, store_way, smsc_way, first, directory)
+        passed = leaks.of_sandbox(sandbox)
+        passed.add_master_keys([base64.b64encode(senders.MASTER_KEY).decode()])
+        passed.add("store password", [settings.password.get_secret_value()])
+        assert passed.found_in_logs(directory) == []
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,6 +177,7 @@ async def test_a_number_s_story_and_top(tmp_path: Path) -> None:
         assert "3 accepted, 0 in journals, 0 unaccounted" in out
         assert "crm/smsc" in out
         code, shown = await on_a_terminal("top", "--data", str(stack.data), until="crm/smsc")
+        stack.printed.append(("top", shown))
         assert code == 0, shown
         assert "3 accepted, 0 in journals, 0 unaccounted" in shown
 

@@ -16,14 +16,17 @@ import pytest
 from smsbridge.demo import orders, stack
 from smsbridge.runtime import rundir
 from smsbridge.sandbox.orders import MessageOrigin, SendOrder
+from tests.flow import leaks
 
 pytestmark = pytest.mark.slow
 
 ROLES = {"gateway", "sender", "status", "hlr", "provisioner"}
+PHONES, TEXTS = ("+79161000001", "8 (916) 100-00-02"), ("Готово", "Сами с усами")
 PROVIDER = f"{orders.NAMESPACE}/{orders.PROVIDERS[0].name}"
 
 
 async def command(*arguments: str) -> tuple[int, str, str]:
+    """What it prints is kept beside the log of the stack, and looked through with that."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -33,7 +36,13 @@ async def command(*arguments: str) -> tuple[int, str, str]:
         stderr=asyncio.subprocess.PIPE,
     )
     output, error = await process.communicate()
+    await asyncio.to_thread(keep, Path(arguments[arguments.index("--data") + 1]).parent, output + error)
     return process.returncode or 0, output.decode(), error.decode()
+
+
+def keep(directory: Path, printed: bytes) -> None:
+    with (directory / "printed.log").open("ab") as file:
+        file.write(printed)
 
 
 async def told(running: stack.Stack, *arguments: str) -> Any:
@@ -59,7 +68,7 @@ async def installed(directory: Path) -> AsyncIterator[stack.Stack]:
         )
         login = orders.PROVIDERS[0].login
         await running.sandbox.change_account(login, callback={"url": shown["callbackUrl"]})
-        await running.sandbox.install(orders.DOMAIN, url=shown["installUrl"])
+        installed = await running.sandbox.install(orders.DOMAIN, url=shown["installUrl"])
 
         async def registered() -> bool:
             senders = await running.sandbox.senders(orders.DOMAIN)
@@ -68,6 +77,19 @@ async def installed(directory: Path) -> AsyncIterator[stack.Stack]:
 
         await stack.until(registered, what="the registration", directory=directory)
         yield running
+        passed = leaks.Passed()
+        passed.add_data(running.data)
+        passed.add_urls([shown["installUrl"], shown["callbackUrl"]])
+        passed.add("password", [plan.password for plan in orders.PROVIDERS])
+        passed.add("client secret", ["sandbox-client-secret"])
+        passed.add("application token", [installed.application_token])
+        passed.add("access token", [installed.access_token])
+        passed.add("refresh token", [installed.refresh_token])
+        passed.add_texts(TEXTS)
+        passed.add_phones(PHONES)
+        found = await asyncio.to_thread(passed.found_in_logs, directory, but=frozenset({"sandbox.log"}))
+        # "" where the test has ended the stack
+        assert (found, passed.found(await running.metrics())) == ([], set())
 
 
 async def until_state(running: stack.Stack, message_id: str, state: str) -> dict[str, Any]:
@@ -93,16 +115,16 @@ async def test_a_message_goes_its_way_and_the_commands_tell(tmp_path: Path) -> N
         assert 'smsbridge_supervisor_child_up{role="supervisor",child="store"} 1.0' in page
 
         order = SendOrder(
-            code=orders.PROVIDERS[0].code, origin=MessageOrigin.CARD, phone="+79161000001", text="Готово"
+            code=orders.PROVIDERS[0].code, origin=MessageOrigin.CARD, phone=PHONES[0], text=TEXTS[0]
         )
         sent = await running.sandbox.send(orders.DOMAIN, order)
         (message_id,) = sent.message_ids
         record = await until_state(running, message_id, "DELIVERED")
         assert record["recipient"] == "7916*****01"
         assert [attempt["state"] for attempt in record["attempts"]] == ["delivered"]
-        assert "Готово" not in json.dumps(record, ensure_ascii=False)
+        assert TEXTS[0] not in json.dumps(record, ensure_ascii=False)
 
-        by_hand = ("--provider", PROVIDER, "--to", "8 (916) 100-00-02", "--text", "Сами", "--key", "k1")
+        by_hand = ("--provider", PROVIDER, "--to", PHONES[1], "--text", TEXTS[1], "--key", "k1")
         first = await told(running, "send", *by_hand)
         again = await told(running, "send", *by_hand)
         assert (first["result"], again["result"]) == ("accepted", "duplicate")

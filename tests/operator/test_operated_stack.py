@@ -80,10 +80,11 @@ async def running(server: ApiServer, directory: Path, plan: harness.Plan) -> Asy
             await stack.connect()
             yield stack
             stack.cluster.check_logs()
+            metrics = await stack.metrics()
         finally:
             await stack.cluster.close()
             await stack.stop()
-        stack.check_log()
+        stack.check_leaks(metrics)
 
 
 async def settled(stack: OperatedStack) -> dict[str, Any]:

@@ -99,3 +99,21 @@ def test_describe_lists_every_setting_with_default_and_words() -> None:
         ("store.password", "SecretStr", "", "Password."),
     ]
     assert settings.variable("store.url") == "SMSBRIDGE_STORE__URL"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "store:\n  password: hunter2: x\n",
+        "store: {password: *hunter2}",
+        "store: {password: !hunter2 x}",
+        "store: {password: 'hunter2",
+        "store: {password: %hunter2}",
+        "store: {password: @hunter2}",
+    ],
+)
+def test_what_is_no_yaml_is_not_quoted(file: Path, text: str) -> None:
+    file.write_text(text)
+    with pytest.raises(settings.SettingsError, match=r"is no YAML: .* \(line \d, column \d+\)") as caught:
+        settings.load(All, file=file, environ={})
+    assert "hunter2" not in str(caught.value)

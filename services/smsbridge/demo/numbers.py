@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from rich.console import Console
 
 from smsbridge.core.message import Route
@@ -20,6 +20,8 @@ _REACHABILITY, _OPERATOR, _CHANNEL = "UF_CRM_SMS_REACH", "UF_CRM_OPERATOR", "UF_
 
 class NumbersReport(BaseModel):
     """`good` is the word that the exit code follows, too."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     contacts: int = Field(description="contacts of the portal that were verified")
     contacts_wrong: int = Field(description="of these, those whose fields show something else than is true")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from prometheus_client.parser import text_string_to_metric_families
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from rich.table import Table
 
 from smsbridge.api.v1 import status_pb2
@@ -19,6 +19,8 @@ from smsbridge.sandbox import reports
 
 class Report(BaseModel):
     """`unaccounted` is the word that the exit code follows, together with `sent_twice`."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     unaccounted: int
     sent_twice: int

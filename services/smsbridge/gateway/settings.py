@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class GatewaySettings(BaseModel):
     """Doors, limits of what is posted to them, and the journal."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     listen: str = Field(
         default="127.0.0.1:8080",

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class VerificationSettings(BaseModel):
     """The verification of contact bases."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     at_once: int = Field(default=4, ge=1, description="Verifications that one process works at.")
     idle_seconds: float = Field(
@@ -60,7 +60,7 @@ class VerificationSettings(BaseModel):
 
 
 class HlrSettings(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     listen: str = Field(
         default="127.0.0.1:7104", description="HOST:PORT of the gRPC server, for the other roles only."

@@ -18,6 +18,7 @@ import yaml
 from smsbridge.core import errors
 from smsbridge.provisioning import convert, explain, spec_rules
 from smsbridge.provisioning import spec as specs
+from smsbridge.runtime import settings
 
 MAX_BYTES = 4 * 1024 * 1024
 DEFAULT_NAMESPACE = "default"
@@ -109,7 +110,7 @@ def read(text: str | bytes) -> Manifests:
             except _Bad as bad:
                 found += [ResourceError("", f"document {number}", *item) for item in bad.found]
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        found.append(ResourceError("", "file", "", f"is no YAML: {_yaml_problem(error)}"))
+        found.append(ResourceError("", "file", "", f"is no YAML: {settings.yaml_problem(error)}"))
     secrets = _secrets(documents, found)
     declared = tuple(_providers([d for d in documents if d.kind == specs.KIND], secrets, found))
     return Manifests(declared, tuple(found))
@@ -246,13 +247,6 @@ def _map(body: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise errors.InputError("must be a map of keys and values", field=key)
     return value
-
-
-def _yaml_problem(error: Exception) -> str:
-    """Where it is and what kind it is; the text around it may hold a secret."""
-    mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or type(error).__name__
-    return f"{problem} (line {mark.line + 1}, column {mark.column + 1})" if mark else problem
 
 
 class _Loader(yaml.SafeLoader):

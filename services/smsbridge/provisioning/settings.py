@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class TokenSettings(BaseModel):
     """How tokens are renewed; the same in every process that calls a portal."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     refresh_seconds: float = Field(
         default=20.0, gt=0, description="Hard limit of one refresh at the OAuth host (s)."
@@ -28,7 +28,7 @@ class TokenSettings(BaseModel):
 
 
 class ProvisioningSettings(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     manifests_poll_seconds: float = Field(
         default=1.0, gt=0, description="How often the manifests file is looked at for changes (s)."

@@ -43,7 +43,9 @@ class RuleOrigin(StrEnum):
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", alias_generator=to_camel, frozen=True)
+    model_config = ConfigDict(
+        extra="forbid", hide_input_in_errors=True, alias_generator=to_camel, frozen=True
+    )
 
 
 class Reference(Section):

@@ -98,7 +98,7 @@ class Level(StrEnum):
 
 
 class LoggingSettings(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid")
+    model_config = pydantic.ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     level: Level = pydantic.Field(default=Level.INFO, description="Least important level that is written.")
 

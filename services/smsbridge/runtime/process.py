@@ -29,7 +29,7 @@ _PR_SET_PDEATHSIG = 1
 class ProcessSettings(BaseModel):
     """What every process has."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     internal: str = Field(
         default="127.0.0.1:7100", description="HOST:PORT of /metrics, /livez and /readyz; empty for none."

@@ -70,7 +70,7 @@ class Endpoints:
 class EndpointSettings(BaseModel):
     """Where the roles' gRPC servers are."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     sender: str = Field(
         default="127.0.0.1:7102",

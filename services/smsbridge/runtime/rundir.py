@@ -14,11 +14,15 @@ _NAME = "run.json"
 class Addresses(pydantic.BaseModel):
     """HOST:PORT each; `rpc` is empty where a process serves no gRPC."""
 
+    model_config = pydantic.ConfigDict(hide_input_in_errors=True)
+
     rpc: str = ""
     internal: str = ""
 
 
 class RunFile(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(hide_input_in_errors=True)
+
     pid: int
     public: str
     internal: str

@@ -6,6 +6,7 @@ Knows no section by name: the models belong to the roles.
 """
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ import yaml
 from pydantic.fields import FieldInfo
 
 PREFIX = "SMSBRIDGE_"
+_QUOTED = re.compile(r"'[^']{2,}'")  # a single sign says what was met, and gives nothing away
 
 Model = TypeVar("Model", bound=pydantic.BaseModel)
 
@@ -63,13 +65,20 @@ def variable(path: str) -> str:
     return PREFIX + path.replace(".", "__").upper()
 
 
+def yaml_problem(error: Exception) -> str:
+    """Where it is and what kind it is; the text around it may be a secret, and so may a name in quotes."""
+    mark = getattr(error, "problem_mark", None)
+    problem = _QUOTED.sub("'...'", getattr(error, "problem", None) or type(error).__name__)
+    return f"{problem} (line {mark.line + 1}, column {mark.column + 1})" if mark else problem
+
+
 def _from_file(file: Path) -> dict[str, Any]:
     try:
         loaded = yaml.safe_load(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"cannot read {file}: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{file} is no YAML: {error}") from None
+        raise SettingsError(f"{file} is no YAML: {yaml_problem(error)}") from None
     if loaded is None:
         return {}
     if not isinstance(loaded, dict):

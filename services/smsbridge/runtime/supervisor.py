@@ -29,7 +29,7 @@ log = structlog.get_logger()
 
 
 class SupervisorSettings(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid")
+    model_config = pydantic.ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     lock_wait_seconds: float = pydantic.Field(
         default=60.0,

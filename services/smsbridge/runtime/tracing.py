@@ -33,7 +33,7 @@ class _Process:
 
 
 class TracingSettings(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     endpoint: str = Field(
         default="",

@@ -77,7 +77,7 @@ TRANSPORT = frozenset(
 class Fault(BaseModel):
     """One order. It is used up after `count` uses; without a count it stays until it is cleared."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     kind: FaultKind = Field(description="what goes wrong")
     count: int | None = Field(default=None, ge=1, description="how many times; empty means until cleared")

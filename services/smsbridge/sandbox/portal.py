@@ -92,6 +92,7 @@ class Row:
     author_id: int
     status: str
     executed_at: float
+    text: str = ""  # as it was ordered
     inserted: bool = False
     history: list[tuple[float, str, str]] = field(default_factory=list)
     writes: int = 0
@@ -178,9 +179,11 @@ class Portal:
         self.requests.limit = settings.requests
         self.operating.limit = settings.operating
 
-    def new_row(self, *, message_id: str, phone: str, origin: str, author_id: int, now: float) -> Row:
+    def new_row(
+        self, *, message_id: str, phone: str, origin: str, author_id: int, now: float, text: str = ""
+    ) -> Row:
         """A row that is not in the table yet: `insert` puts it there."""
-        return Row(next(self._row_numbers), message_id, phone, origin, author_id, "", now)
+        return Row(next(self._row_numbers), message_id, phone, origin, author_id, "", now, text)
 
     def insert(self, row: Row, *, status: str, now: float) -> None:
         row.inserted = True

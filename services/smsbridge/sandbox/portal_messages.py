@@ -70,7 +70,7 @@ class Messages:
         route = self._route(portal, order)
         message_id = self._message_id()
         phone, text = php.encode(order.phone), php.encode(order.text)
-        row = self._begin(route, message_id, order.phone)
+        row = self._begin(route, message_id, order.phone, order.text)
         posts: list[PostReport] = []
         for _ in range(order.copies):
             status = await self._hand_over(route, message_id, phone, text)
@@ -101,7 +101,7 @@ class Messages:
 
     async def _run(self, route: _Route, order: BroadcastOrder, state: _Broadcast) -> None:
         phones = enumerate(_phones(order))
-        text = _text_writer(order.text)
+        text = order.text, _text_writer(order.text)
         workers = [
             self._work(route, phones, text, state, per_second=order.per_second)
             for _ in range(min(order.concurrency, state.total))
@@ -113,7 +113,7 @@ class Messages:
         self,
         route: _Route,
         phones: Iterator[tuple[int, str]],
-        text: Callable[[int], str],
+        text: tuple[str, Callable[[int], str]],
         state: _Broadcast,
         *,
         per_second: float,
@@ -124,8 +124,8 @@ class Messages:
                 if early > 0:
                     await asyncio.sleep(early)
             message_id = self._message_id()
-            row = self._begin(route, message_id, phone)
-            await self._hand_over(route, message_id, php.encode(phone), text(number))
+            row = self._begin(route, message_id, phone, text[0])
+            await self._hand_over(route, message_id, php.encode(phone), text[1](number))
             self._end(route, row)
             state.posted += 1
 
@@ -168,7 +168,7 @@ class Messages:
         source = f"{self._salt}{next(self._numbers)}"
         return hashlib.md5(source.encode(), usedforsecurity=False).hexdigest()
 
-    def _begin(self, route: _Route, message_id: str, phone: str) -> Row:
+    def _begin(self, route: _Route, message_id: str, phone: str, text: str) -> Row:
         now = self._clock.now()
         row = route.portal.new_row(
             message_id=message_id,
@@ -176,6 +176,7 @@ class Messages:
             origin=route.origin.value,
             author_id=route.author_id,
             now=now,
+            text=text,
         )
         if route.origin not in portal_posts.DIRECT:
             route.portal.insert(row, status="sending", now=now)

@@ -47,6 +47,10 @@ class TokenBook:
     _access: dict[str, _Access] = field(default_factory=dict)
     _refresh: dict[str, _Refresh] = field(default_factory=dict)
 
+    def issued(self) -> dict[str, set[str]]:
+        """Every one, of whatever age, by its kind: what must stand nowhere."""
+        return {"access token": set(self._access), "refresh token": set(self._refresh)}
+
     def issue(self, grant: Grant, *, now: float, seconds: float) -> Pair:
         pair = Pair(secrets.token_hex(35), secrets.token_hex(35), int(now + seconds))
         self._access[pair.access_token] = _Access(grant, now + seconds)

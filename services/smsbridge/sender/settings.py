@@ -4,7 +4,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class SenderSettings(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     listen: str = Field("127.0.0.1:7102", description="HOST:PORT of the gRPC server.")
     default_region: str = Field(

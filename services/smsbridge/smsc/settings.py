@@ -8,7 +8,7 @@ from smsbridge.smsc.client import ClientSettings
 class SmscSettings(BaseModel):
     """The client of SMSC.ru."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     total_timeout_seconds: float = Field(
         default=20.0,

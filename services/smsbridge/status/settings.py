@@ -6,7 +6,7 @@ from smsbridge.store.receipts import ReceiptTimes
 
 
 class StatusSettings(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     listen: str = Field(default="127.0.0.1:7103", description="HOST:PORT of the gRPC server.")
     receipts: ReceiptTimes = Field(default_factory=ReceiptTimes, description="How long receipts are kept.")

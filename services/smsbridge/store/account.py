@@ -30,7 +30,7 @@ class AccountLimits(BaseModel):
     probed.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     sends: int = Field(8, ge=1, description="Sends at a time.")
     interactive_sends: int = Field(2, ge=0, description="Of these, kept free for interactive messages.")

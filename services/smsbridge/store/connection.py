@@ -51,7 +51,7 @@ _MARK = "#!lua flags=allow-oom\nreturn redis.call('SET', KEYS[1] .. 'mark', '')"
 class StoreSettings(BaseModel):
     """Where Valkey is and how it is used."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     url: str = Field(
         "redis://127.0.0.1:6379/0",

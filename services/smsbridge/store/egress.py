@@ -25,7 +25,7 @@ class Stop(StrEnum):
 class EgressSettings(BaseModel):
     """What keeps SMSC from blocking our address, and what happens where it has. Defaults are guarantees 6."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     login_errors_most: int = Field(
         3,

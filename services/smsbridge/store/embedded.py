@@ -49,7 +49,7 @@ tcp-backlog 511
 
 
 class EmbeddedSettings(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid")
+    model_config = pydantic.ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     maxmemory_mb: int = pydantic.Field(
         default=2048,

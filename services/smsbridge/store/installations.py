@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 
 from smsbridge.core import errors, installation
 from smsbridge.core.installation import Broken, Installation, InstallEvent, Tokens
@@ -256,5 +256,6 @@ def _refresh_tokens(found: Installation) -> set[str]:
 
 
 @functools.cache
-def _adapter() -> TypeAdapter[Installation]:
-    return TypeAdapter(Installation)
+def _adapter() -> TypeAdapter[Installation | None]:
+    """None is never stored: of a dataclass alone pydantic takes no `config`, and its errors quote tokens."""
+    return TypeAdapter(Installation | None, config=ConfigDict(hide_input_in_errors=True))

@@ -9,7 +9,7 @@ import functools
 from collections.abc import Callable, Iterable
 
 import structlog
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 
 from smsbridge.core import errors
 from smsbridge.core.installation import Installation
@@ -121,4 +121,5 @@ def _without_tokens(item: Installation) -> Installation:
 
 @functools.cache
 def _snapshots() -> TypeAdapter[tuple[list[Installation], dict[str, str]]]:
-    return TypeAdapter(tuple[list[Installation], dict[str, str]])
+    shape = tuple[list[Installation], dict[str, str]]
+    return TypeAdapter(shape, config=ConfigDict(hide_input_in_errors=True))

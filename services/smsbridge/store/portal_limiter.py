@@ -18,7 +18,7 @@ from smsbridge.store import connection, scripts, tags
 
 
 class PortalLimits(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     requests_per_second: float = Field(
         default=2.0,

@@ -20,7 +20,7 @@ _CHUNK = 200  # entries of one script run: it must not hold the store for long
 
 
 class ReceiptTimes(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     parked_seconds: float = Field(
         default=48 * 3600.0,

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 
 from smsbridge.core import errors
 from smsbridge.core.provider import Provider
@@ -235,8 +235,9 @@ class RegistryView:
     def restore(self, sealed: bytes) -> None:
         """Does nothing once the store itself has been read. Raises KeyringError."""
         plain = self._keyring.decrypt(sealed, context=_SNAPSHOT_CONTEXT)
-        if not self.loaded:
-            self._take(dataclasses.replace(_contents().validate_json(plain), version=-1))
+        contents = _contents().validate_json(plain)
+        if contents is not None and not self.loaded:
+            self._take(dataclasses.replace(contents, version=-1))
 
     def _take(self, contents: Contents) -> None:
         self._contents = contents
@@ -269,12 +270,13 @@ class RegistryView:
 
 @functools.cache
 def _entries() -> TypeAdapter[dict[str, Entry]]:
-    return TypeAdapter(dict[str, Entry])
+    return TypeAdapter(dict[str, Entry], config=ConfigDict(hide_input_in_errors=True))
 
 
 @functools.cache
-def _contents() -> TypeAdapter[Contents]:
-    return TypeAdapter(Contents)
+def _contents() -> TypeAdapter[Contents | None]:
+    """None is never stored: of a dataclass alone pydantic takes no `config`, and its errors quote secrets."""
+    return TypeAdapter(Contents | None, config=ConfigDict(hide_input_in_errors=True))
 
 
 def _label(namespace: str, name: str) -> str:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class StoreTimes(BaseModel):
     """Times that scripts need. Every process of a deployment must have the same."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     op_kept_ms: int = Field(
         900_000, description="How long the answer of an operation is kept for its repeat (ms)."

@@ -26,7 +26,7 @@ from smsbridge.store.portal_limiter import PortalLimits
 
 
 class Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     process: ProcessSettings = Field(
         default_factory=ProcessSettings,
