@@ -148,7 +148,9 @@ async def test_a_number_s_story_and_top(tmp_path: Path) -> None:
         assert code == 0, err
         told = json.loads(out)
         assert (told["headline"][:16], told["cost"]) == ("Delivered by SMS", "6.30")
-        assert [event["sentence"] for event in told["events"]][:8] == [
+        # A post right after the installation may be held until its new token is known everywhere.
+        sentences = [one["sentence"] for one in told["events"] if "application token" not in one["sentence"]]
+        assert sentences[:8] == [
             "accepted from a CRM card, to go by cascade",
             "on its way to SMSC, by Viber",
             "SMSC took it, by Viber, for 2.30 roubles",
