@@ -6,6 +6,7 @@ by key (ASK) a script finds only a part of its keys on either side, so then the 
 """
 
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -19,11 +20,13 @@ from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 
 from smsbridge.core import errors
+from smsbridge.store import pools
 
 Command = tuple[Any, ...]
 
 _REDIRECTIONS = 3  # a failover is one; more are a cluster that has not made up its mind
 _LOOK_AGAIN_SECONDS = 0.2  # a look at the cluster's nodes makes every connection anew
+_SPARE = 4  # of the connections to a server of a cluster: for what takes no turns, looks and pipelines
 _CONNECT_SECONDS = 1.0  # a machine that is gone answers nothing: it must not keep us from asking the next
 _NEVER = Retry(NoBackoff(), 0)
 
@@ -127,6 +130,8 @@ class Watched(One):
         super().__init__(
             self._sentinel.master_for(
                 url.path.strip("/"),
+                connection_pool_class=pools.WatchedPool,
+                wait_seconds=address.timeout_seconds,
                 max_connections=address.max_connections,
                 **common,
                 **_tls(address),
@@ -155,6 +160,7 @@ class Cluster:
             **_common(address),
             **_tls(address),
         )
+        self.client.limit(address.max_connections, address.timeout_seconds)
 
     async def call(self, tag: str, command: Command) -> Any:
         (answer,) = await self.talk(tag, [command])
@@ -176,12 +182,13 @@ class Cluster:
 
     async def _talk_to(self, node: ClusterNode, rounds: Sequence[Sequence[Command]]) -> list[Any]:
         try:
-            connection = node.acquire_connection()
-            try:
-                await node.disconnect_if_needed(connection)
-                answers = await _talk(connection, rounds)
-            finally:
-                node.release(connection)
+            async with self.client.turns[node.name].taken():
+                connection = node.acquire_connection()
+                try:
+                    await node.disconnect_if_needed(connection)
+                    answers = await _talk(connection, rounds)
+                finally:
+                    node.release(connection)
         except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
             # Too many connections say nothing of a server.
             if not isinstance(error, exceptions.MaxConnectionsError):
@@ -213,6 +220,14 @@ class _ClusterClient(RedisCluster):
     _looked_at = 0.0
     _failed = ""  # the server that is asked last
     _given: dict[str, ClusterNode] | None = None
+    turns: dict[str, pools.Turns]  # by server: one that hangs holds up only its own providers
+
+    def limit(self, connections: int, wait_seconds: float) -> None:
+        self.turns = defaultdict(lambda: pools.Turns(max(1, connections - _SPARE), wait_seconds))
+
+    async def _execute_command(self, target_node: ClusterNode, *args: Any, **kwargs: Any) -> Any:
+        async with self.turns[target_node.name].taken():
+            return await super()._execute_command(target_node, *args, **kwargs)
 
     def look_again(self, failed: str = "") -> None:
         """Before the next command."""
@@ -258,7 +273,15 @@ def _one(address: Address) -> Any:
     tls = _tls(address)
     tls.pop("ssl", None)  # the scheme says so
     common = _common(address)
-    return driver.Redis.from_url(plain, max_connections=address.max_connections, **common, **tls, **_once())
+    pool = pools.Pool.from_url(
+        plain,
+        wait_seconds=address.timeout_seconds,
+        max_connections=address.max_connections,
+        **common,
+        **tls,
+        **_once(),
+    )
+    return driver.Redis.from_pool(pool)
 
 
 def _common(address: Address) -> dict[str, Any]:
