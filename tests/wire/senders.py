@@ -76,6 +76,7 @@ class Sender:
     client: clients.SenderClient
     store: connection.Store
     sandbox: server.Sandbox
+    metrics: CollectorRegistry
 
     def account(self, login: str = "guide") -> Any:
         return self.sandbox.smsc.accounts[login]
@@ -102,6 +103,7 @@ async def running(
     await view.start()
     settings = SenderSettings.model_validate({**SHORT, **changes})
     total = settings.post_total_ms / 1000
+    metrics = CollectorRegistry()
     made = role.Role(
         settings,
         store=store,
@@ -111,12 +113,12 @@ async def running(
         limits=limits,
         egress=EGRESS,
         client=SmscClient(ClientSettings(total_timeout_seconds=total, connect_timeout_seconds=total)),
-        metrics=CollectorRegistry(),
+        metrics=metrics,
     )
     await made.start()
     channel = rpc.channel(made.address)
     try:
-        yield Sender(made, clients.SenderClient(channel), store, sandbox)
+        yield Sender(made, clients.SenderClient(channel), store, sandbox, metrics)
     finally:
         await channel.close(None)
         await made.stop()

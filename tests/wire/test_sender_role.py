@@ -323,6 +323,23 @@ async def test_a_removed_provider_fails_what_waits(store: connection.Store, sand
         assert await submit(sender, range(5, 6)) == [Submitted.FAILED]
 
 
+async def test_a_removed_provider_is_shown_as_paused_for_nothing(
+    store: connection.Store, sandbox: server.Sandbox
+) -> None:
+    """It would alert somebody for as long as its receipts are settled, and nothing waits there any more."""
+    gone = provider(sandbox, paused=True)
+    book = registry.Registry(store, senders.KEYRING)
+    await book.put(gone)
+    await book.tombstone(gone)
+    async with senders.running(store, sandbox) as sender:
+        labels = {"namespace": gone.namespace, "provider": gone.name, "reason": "paused"}
+
+        async def shown() -> bool:
+            return sender.metrics.get_sample_value("smsbridge_account_paused", labels) == 0.0
+
+        await senders.until(shown)
+
+
 @pytest.mark.parametrize("report_to", [ReportTo.ROBOT, ReportTo.ROBOT_AT_ONCE])
 async def test_a_step_s_message_keeps_whom_to_answer(
     store: connection.Store, sandbox: server.Sandbox, report_to: ReportTo

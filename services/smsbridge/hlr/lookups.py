@@ -155,7 +155,9 @@ class LookupService:
 
     async def measure(self) -> None:
         """Shows what is left of each budget."""
-        for one in await self.budgets():
+        found = await self.budgets()
+        self._metrics.budget_left.clear()  # a removed provider has none
+        for one in found:
             labels = (one.provider.namespace, one.provider.name)
             self._metrics.budget_left.labels(*labels).set(float(one.left))
 

@@ -19,10 +19,13 @@ smsbridge_hlr_verification_numbers_total{namespace,provider,outcome}      distin
 smsbridge_hlr_verification_spent_roubles_total{namespace,provider}        part of the roubles above
 """
 
+from collections.abc import Iterable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from smsbridge.core.errand import ErrandKind
 from smsbridge.core.provider import Provider
+from smsbridge.runtime import metrics
 
 _PROVIDER = ("namespace", "provider")
 
@@ -131,6 +134,25 @@ class HlrMetrics:
             _PROVIDER,
             registry=registry,
         )
+
+        self._of_providers = metrics.OfProviders(
+            self.lookups,
+            self.requests,
+            self.spent,
+            self.budget_left,
+            self.errands,
+            self.errands_waiting,
+            self.errands_oldest,
+            self.carrier_requests,
+            self.verifications,
+            self.verified_entities,
+            self.verified_numbers,
+            self.verification_spent,
+        )
+
+    def keep(self, providers: Iterable[Provider]) -> None:
+        """Forgets all others."""
+        self._of_providers.keep((one.namespace, one.name) for one in providers)
 
     def errand(self, provider: Provider, kind: ErrandKind, end: str, count: int = 1) -> None:
         self.errands.labels(provider.namespace, provider.name, kind.value, end).inc(count)

@@ -66,7 +66,7 @@ class Role:
         self._view = InstallationsView(installations, keyring)
         apis = Portals(self._http, portal_limits, installations)
         self._crms = Crms(apis, self._view, registry)
-        counted = HlrMetrics(metrics)
+        counted = self._metrics = HlrMetrics(metrics)
         lookups = Lookups(store, keyring)
         accounts = Accounts(store, limits)
         care = Care(accounts, Egress(store, egress))
@@ -163,7 +163,7 @@ class Role:
         await self._http.__aenter__()
         await self._view.start()
         await self._server.start([SERVICE_NAME])
-        self._loops.start("measure", self._lookups.measure, pause_seconds=self._settings.measure_seconds)
+        self._loops.start("measure", self._measure, pause_seconds=self._settings.measure_seconds)
         self._loops.start(
             "measure_errands", self._errands.measure, pause_seconds=self._settings.measure_seconds
         )
@@ -188,6 +188,10 @@ class Role:
 
     async def ready(self) -> str:
         return await self._store.check()
+
+    async def _measure(self) -> None:
+        await self._lookups.measure()
+        self._metrics.keep(self._registry.all())
 
     def _wake_verifications(self) -> None:
         """One may be free."""

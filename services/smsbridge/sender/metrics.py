@@ -24,10 +24,11 @@ smsbridge_loop_errors_total{loop}
 `result` of a request is a word of `effects.Effect`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from smsbridge.runtime import metrics
 from smsbridge.runtime.binding import Binding
 
 PAUSE, STORE_MEMORY, PERMITS, LINGER = "pause", "store_memory", "account_permits", "batching_linger"
@@ -121,6 +122,22 @@ class SenderMetrics:
             (*_PROVIDER, "channel", "estimated"),
             registry=registry,
         )
+        self._of_providers = metrics.OfProviders(
+            self.batch_numbers,
+            self.batches,
+            self.batch_size,
+            self.send_seconds,
+            self.queue_depth,
+            self.oldest,
+            self.uncertain,
+            self.settled,
+            self.paused,
+            self.left_out,
+            self.saved,
+            self.unchecked,
+            self.held_apart,
+            self.cost,
+        )
         self.binding = Binding((PAUSE, STORE_MEMORY, PERMITS, LINGER), registry=registry)
         self.store_answers = Gauge("smsbridge_store_answers", "1 while the store answers.", registry=registry)
         self.persistence = Gauge(
@@ -137,6 +154,12 @@ class SenderMetrics:
         self.loop_errors = Counter(
             "smsbridge_loop_errors", "Steps of background loops that failed.", ("loop",), registry=registry
         )
+
+    def keep(self, places: Iterable[tuple[str, str]]) -> None:
+        """Forgets all providers but these (namespace, provider)."""
+        wanted = frozenset(places)
+        self._of_providers.keep(wanted)
+        self.binding.keep(wanted)
 
     def show_store(self, checks: Mapping[str, bool] | None) -> None:
         """`checks` of `store.persistence`, None while the store does not answer."""

@@ -225,6 +225,6 @@ class Role:
         self._metrics.memory.set(self._memory)
 
     async def _measure(self) -> None:
-        self._metrics.binding.keep((one.namespace, one.name) for one in self._registry.all())
         for queue in await self._service.describe():
             self._upkeep.measure(queue)
+        self._metrics.keep((one.namespace, one.name) for one in self._registry.all())

@@ -114,8 +114,9 @@ class Upkeep:
             self._metrics.queue_depth.labels(*labels, depth.lane).set(depth.waiting)
             self._metrics.oldest.labels(*labels, depth.lane).set(depth.oldest_age_ms / 1000)
         self._metrics.uncertain.labels(*labels).set(queue.uncertain)
+        holds = "" if queue.provider.removed else queue.pause_reason  # what waits there fails
         for reason in ("paused", "login", "money", "blocked", "bad_requests"):
-            self._metrics.paused.labels(*labels, reason).set(1 if queue.pause_reason == reason else 0)
+            self._metrics.paused.labels(*labels, reason).set(1 if holds == reason else 0)
 
 
 def _submission(provider: Provider, fields: dict[str, object]) -> status_pb2.Submission:
