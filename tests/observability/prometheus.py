@@ -1,5 +1,7 @@
 """A Prometheus of a test's own: on loopback, in a folder of the test's, with the chart's rules; and promtool.
 
+And what it is asked: every panel and rule of the chart.
+
 Both come with Debian's package `prometheus`. Without them these tests are skipped with the reason;
 `SMSBRIDGE_REQUIRE_PROMETHEUS=1` makes that a failure.
 """
@@ -7,6 +9,7 @@ Both come with Debian's package `prometheus`. Without them these tests are skipp
 import asyncio
 import contextlib
 import os
+import re
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,10 +20,47 @@ import pytest
 import yaml
 
 from smsbridge.runtime import addresses
+from tests.flow import harness
+from tests.observability import panels
 
 RULES = Path(__file__).parents[2] / "charts" / "smsbridge" / "files" / "rules.yaml"
 HOST = "127.0.0.1"
 HURRIED = {"SmsbridgeNoReceipts": "[30m]", "SmsbridgePortalRefuses": "[15m]"}
+
+# Series that a provider may add, and that there may be without one. Fifty providers stay within 20,000.
+SERIES_OF_A_PROVIDER, SERIES_BESIDE = 350, 1000
+
+# Panels without an answer while all is well: what they show is a fault, or has not happened in this traffic.
+# A question that is not here must be answered, and one that is here must exist.
+EMPTY_WHILE_WELL = {
+    "batches / How they were settled / {{how}}",  # no batch was uncertain
+    "bitrix24 / Answers that are not 200 / {{door}} {{status}}",
+    "bitrix24 / Answers to workflow steps / {{result}}",  # no workflow
+    "bitrix24 / What holds writing back / {{namespace}}/{{provider}} {{limit}}",  # a quick portal
+    "delivery / Closed, unknown and pretended / {{namespace}}/{{provider}} closed",
+    "delivery / Closed, unknown and pretended / {{namespace}}/{{provider}} test mode",
+    "delivery / Closed, unknown and pretended / {{profile}} unknown code",
+    "delivery / Questions to status.php / {{result}}",  # every receipt came
+    "delivery / Steps of cascades / {{namespace}}/{{provider}} SMSC's",  # profile guide's own cascade
+    "numbers / Left out, or sent unchecked / left out: {{reason}}",  # hlr.beforeSend is never
+    "numbers / Left out, or sent unchecked / unchecked: {{why}}",
+    "numbers / Saved by look-ups, 24 h / {{namespace}}/{{provider}}",
+    "numbers / Errands at the door / {{kind}} {{result}}",  # no lead, no step
+    "numbers / Errands that wait / {{namespace}}/{{provider}} {{kind}}",
+    "numbers / How errands end / {{kind}} {{end}}",
+    "numbers / Oldest errand / {{namespace}}/{{provider}} {{kind}}",
+    "numbers / Questions for operator and region / {{result}}",
+    "numbers / Running / {{namespace}}/{{provider}}",  # no verification
+    "numbers / Contacts, leads and companies done / {{result}}",
+    "numbers / Distinct numbers done / {{outcome}}",
+    "numbers / Spent by verifications, 24 h / {{namespace}}/{{provider}}",
+    "operator / Leads / leads",  # `run all` needs no lease
+    "operator / Started again / {{child}}",
+    "operator / Steps of loops that failed / {{loop}}",
+    "overview / Pauses / {{namespace}}/{{provider}} {{reason}}",
+}
+# The same of metrics that rules name.
+METRICS_ABSENT_WHILE_WELL = {"smsbridge_operator_leading"}
 
 
 def program(name: str) -> str:
@@ -86,10 +126,10 @@ class Prometheus:
 
 
 @contextlib.asynccontextmanager
-async def running(directory: Path, target: str) -> AsyncIterator[Prometheus]:
-    """Scrapes `target` every second, with the chart's rules in a hurry."""
+async def running(directory: Path, target: str, *, every_seconds: int = 1) -> AsyncIterator[Prometheus]:
+    """Scrapes `target`, with the chart's rules in a hurry."""
     address = f"{HOST}:{addresses.free_port(HOST)}"
-    _prepare(directory, target)
+    _prepare(directory, target, every=f"{every_seconds}s")
     with (directory / "log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             program("prometheus"),
@@ -110,6 +150,39 @@ async def running(directory: Path, target: str) -> AsyncIterator[Prometheus]:
             await process.wait()
 
 
+async def empty(server: Prometheus, questions: list[panels.Question]) -> set[str]:
+    """Those that Prometheus has no answer to; AssertionError for one that it refuses."""
+    found = set()
+    for question in questions:
+        if not await server.query(panels.filled(question.expr)):
+            found.add(question.name)
+        # One provider chosen, by its name.
+        await server.query(panels.filled(question.expr, namespace="crm", provider="smsc"))
+    return found
+
+
+async def every_question_is_answered(server: Prometheus) -> None:
+    """Of every panel and every alert: what has no answer is known to have none while all is well."""
+    questions = panels.questions()
+    gaps: set[str] = set()
+
+    async def answered() -> bool:
+        """A rate needs two scrapes, a receipt its time."""
+        gaps.clear()
+        gaps.update(await empty(server, questions) - EMPTY_WHILE_WELL)
+        return not gaps
+
+    await harness.until(answered, seconds=45, what=lambda: f"no answer: {sorted(gaps)}", pause=1.0)
+    assert EMPTY_WHILE_WELL - {question.name for question in questions} == set()
+    missing = set()
+    for rule in rules():
+        await server.query(rule["expr"])
+        for metric in set(re.findall(r"\bsmsbridge_\w+", rule["expr"])):
+            if not await server.query(metric):
+                missing.add(metric)
+    assert missing - METRICS_ABSENT_WHILE_WELL == set()
+
+
 def _hurried() -> dict[str, Any]:
     """Alerts wait for five seconds, longer than a figure stands that was read between two writes.
 
@@ -126,11 +199,11 @@ def _hurried() -> dict[str, Any]:
     return found
 
 
-def _prepare(directory: Path, target: str) -> None:
+def _prepare(directory: Path, target: str, *, every: str) -> None:
     directory.mkdir(parents=True)
     (directory / "rules.yaml").write_text(yaml.safe_dump(_hurried()), encoding="utf-8")
     config = {
-        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "global": {"scrape_interval": every, "evaluation_interval": every},
         "rule_files": ["rules.yaml"],
         "scrape_configs": [{"job_name": "smsbridge", "static_configs": [{"targets": [target]}]}],
     }

@@ -1,6 +1,5 @@
 """A real Prometheus over a running stack: dashboards and rules are answered, and alerts come and go."""
 
-import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,45 +10,11 @@ from smsbridge.sandbox.faults import Fault, FaultKind
 from smsbridge.sandbox.orders import MessageOrigin, SendOrder
 from smsbridge.sandbox.settings import Profile
 from tests.flow import harness
-from tests.observability import panels, prometheus
+from tests.observability import prometheus
 
 pytestmark = pytest.mark.slow
 
-# Series that a provider may add, and that there may be without one. Fifty providers stay within 20,000.
-SERIES_OF_A_PROVIDER, SERIES_BESIDE = 350, 1000
-
-# Panels without an answer while all is well: what they show is a fault, or has not happened in this traffic.
-# A question that is not here must be answered, and one that is here must exist.
-EMPTY_WHILE_WELL = {
-    "batches / How they were settled / {{how}}",  # no batch was uncertain
-    "bitrix24 / Answers that are not 200 / {{door}} {{status}}",
-    "bitrix24 / Answers to workflow steps / {{result}}",  # no workflow
-    "bitrix24 / What holds writing back / {{namespace}}/{{provider}} {{limit}}",  # a quick portal
-    "delivery / Closed, unknown and pretended / {{namespace}}/{{provider}} closed",
-    "delivery / Closed, unknown and pretended / {{namespace}}/{{provider}} test mode",
-    "delivery / Closed, unknown and pretended / {{profile}} unknown code",
-    "delivery / Questions to status.php / {{result}}",  # every receipt came
-    "delivery / Steps of cascades / {{namespace}}/{{provider}} SMSC's",  # profile guide's own cascade
-    "numbers / Left out, or sent unchecked / left out: {{reason}}",  # hlr.beforeSend is never
-    "numbers / Left out, or sent unchecked / unchecked: {{why}}",
-    "numbers / Saved by look-ups, 24 h / {{namespace}}/{{provider}}",
-    "numbers / Errands at the door / {{kind}} {{result}}",  # no lead, no step
-    "numbers / Errands that wait / {{namespace}}/{{provider}} {{kind}}",
-    "numbers / How errands end / {{kind}} {{end}}",
-    "numbers / Oldest errand / {{namespace}}/{{provider}} {{kind}}",
-    "numbers / Questions for operator and region / {{result}}",
-    "numbers / Running / {{namespace}}/{{provider}}",  # no verification
-    "numbers / Contacts, leads and companies done / {{result}}",
-    "numbers / Distinct numbers done / {{outcome}}",
-    "numbers / Spent by verifications, 24 h / {{namespace}}/{{provider}}",
-    "operator / Leads / leads",  # `run all` needs no lease
-    "operator / Started again / {{child}}",
-    "operator / Steps of loops that failed / {{loop}}",
-    "overview / Pauses / {{namespace}}/{{provider}} {{reason}}",
-}
 OURS = '{__name__=~"smsbridge_.+"}'
-# The same of metrics that rules name.
-METRICS_ABSENT_WHILE_WELL = {"smsbridge_operator_leading"}
 
 
 def config() -> dict[str, Any]:
@@ -87,17 +52,6 @@ async def traffic(stack: harness.Stack, server: prometheus.Prometheus) -> None:
         assert code == 0, err
 
 
-async def empty(server: prometheus.Prometheus, questions: list[panels.Question]) -> set[str]:
-    """Those that Prometheus has no answer to; AssertionError for one that it refuses."""
-    found = set()
-    for question in questions:
-        if not await server.query(panels.filled(question.expr)):
-            found.add(question.name)
-        # One provider chosen, by its name.
-        await server.query(panels.filled(question.expr, namespace="crm", provider="smsc"))
-    return found
-
-
 async def test_a_real_prometheus_over_a_running_stack(tmp_path: Path) -> None:
     prometheus.program("prometheus")
     cascade = {
@@ -116,34 +70,13 @@ async def test_a_real_prometheus_over_a_running_stack(tmp_path: Path) -> None:
         await harness.until(server.ready, seconds=30)
         await traffic(stack, server)
 
-        await every_question_is_answered(server)
+        await prometheus.every_question_is_answered(server)
         await series_stay_bounded(server)
         assert await server.rule_errors() == {}
         assert await server.alerts() == set()
         await faults_are_seen_and_their_end(stack, server)
         await a_role_that_dies_is_missed(stack, server)
-        await everything_arrived(stack)
-
-
-async def every_question_is_answered(server: prometheus.Prometheus) -> None:
-    questions = panels.questions()
-    gaps: set[str] = set()
-
-    async def answered() -> bool:
-        """A rate needs two scrapes, a receipt its time."""
-        gaps.clear()
-        gaps.update(await empty(server, questions) - EMPTY_WHILE_WELL)
-        return not gaps
-
-    await harness.until(answered, seconds=45, what=lambda: f"no answer: {sorted(gaps)}", pause=1.0)
-    assert EMPTY_WHILE_WELL - {question.name for question in questions} == set()
-    missing = set()
-    for rule in prometheus.rules():
-        await server.query(rule["expr"])
-        for metric in set(re.findall(r"\bsmsbridge_\w+", rule["expr"])):
-            if not await server.query(metric):
-                missing.add(metric)
-    assert missing - METRICS_ABSENT_WHILE_WELL == set()
+        await stack.all_is_over()
 
 
 async def series_stay_bounded(server: prometheus.Prometheus) -> None:
@@ -153,8 +86,8 @@ async def series_stay_bounded(server: prometheus.Prometheus) -> None:
     samples = await server.value("scrape_samples_scraped")
     seconds = await server.value("scrape_duration_seconds")
     print(f"\n{samples:.0f} samples a scrape, {seconds * 1000:.0f} ms; {of_one:.0f} series of a provider")
-    assert of_one < SERIES_OF_A_PROVIDER
-    assert beside < SERIES_BESIDE
+    assert of_one < prometheus.SERIES_OF_A_PROVIDER
+    assert beside < prometheus.SERIES_BESIDE
 
 
 async def faults_are_seen_and_their_end(stack: harness.Stack, server: prometheus.Prometheus) -> None:
@@ -203,12 +136,3 @@ async def a_role_that_dies_is_missed(stack: harness.Stack, server: prometheus.Pr
         return "SmsbridgeRoleMissing" not in await server.alerts()
 
     await harness.until(back, seconds=60, what=stack.log_tail, pause=0.5)
-
-
-async def everything_arrived(stack: harness.Stack) -> None:
-    async def no_more() -> bool:
-        books = await stack.unaccounted()
-        assert books["unaccounted"] == 0
-        return not (books["waiting"] or books["sending"] or books["sent"])
-
-    await harness.until(no_more, seconds=60, what=stack.log_tail)
