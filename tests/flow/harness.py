@@ -113,6 +113,7 @@ class Plan:
     code: str = "smsc"
     profile: Profile = Profile.GUIDE
     login: str = ""  # empty: the profile's own account
+    domain: str = DOMAIN
     spec: dict[str, Any] = dataclasses.field(default_factory=dict)  # merged over the rest, by section
 
     @property
@@ -126,9 +127,9 @@ class Plan:
             "publicUrl": public_url,
             "sandbox": True,
             "portal": {
-                "domain": DOMAIN,
+                "domain": self.domain,
                 "appSecretRef": {"name": "app"},
-                "endpoint": sandbox.portal_url(DOMAIN),
+                "endpoint": sandbox.portal_url(self.domain),
                 "oauthEndpoint": sandbox.oauth_url,
             },
             "smsc": {
@@ -207,10 +208,13 @@ class Stack:
         self._log = (directory / "smsbridge.log").open("ab")
 
     def write_providers(self) -> None:
-        application = self.sandbox.portals.by_domain[DOMAIN].settings.applications[0]
+        """All portals have the same application."""
+        portal = next(iter(self.sandbox.portals.by_domain.values()))
+        application = portal.settings.applications[0]
         documents = [_secret("app", clientId=application.client_id, clientSecret=application.client_secret)]
         for plan in self.plans:
-            documents += plan.documents(public_url=f"http://{self.public}", sandbox=self.sandbox)
+            made = plan.documents(public_url=f"http://{self.public}", sandbox=self.sandbox)
+            documents += [one for one in made if one not in documents]  # providers may share an account
         draft = self.directory / "providers.new"
         draft.write_text(yaml.safe_dump_all(documents, allow_unicode=True), encoding="utf-8")
         draft.replace(self.directory / "providers.yaml")
@@ -306,7 +310,7 @@ class Stack:
 
     async def connect(self) -> None:
         """Callbacks set in SMSC's accounts, the application installed, every provider registered."""
-        install_url = ""
+        installs: dict[str, str] = {}  # by portal
         for plan in self.plans:
             shown: dict[str, Any] = {}
 
@@ -319,21 +323,22 @@ class Stack:
             account = self.sandbox.smsc.accounts[plan.account]
             if not account.settings.callback.url:
                 account.settings.callback.url = shown["callbackUrl"]
-            install_url = install_url or shown["installUrl"]
+            installs.setdefault(plan.domain, shown["installUrl"])
             self.urls += [shown["installUrl"], shown["callbackUrl"]]
-        await self.install(install_url)
+        for domain, url in installs.items():
+            await self.install(url, domain=domain)
 
-    async def install(self, url: str) -> None:
+    async def install(self, url: str, *, domain: str = DOMAIN) -> None:
         async def taken() -> bool:
             """The gateway sees a new provider within a second; what is posted before that finds no door."""
-            report = await self.control.install(DOMAIN, url=url)
+            report = await self.control.install(domain, url=url)
             return all(post.status == 200 for post in report.posts)
 
         await until(taken, seconds=10, what=self.log_tail, pause=0.5)
-        codes = {plan.code for plan in self.plans}
+        codes = {plan.code for plan in self.plans if plan.domain == domain}
 
         async def registered() -> bool:
-            found = await self.control.senders(DOMAIN)
+            found = await self.control.senders(domain)
             return codes <= {item.get("CODE", item.get("code")) for items in found.values() for item in items}
 
         await until(registered, seconds=30, what=self.log_tail)
@@ -368,12 +373,24 @@ class Stack:
             total.update(one.final)
         return {**total, "journalled": ledger.journalled, "unaccounted": ledger.unaccounted}
 
+    async def all_is_over(self, *, seconds: float = 60) -> None:
+        """Every message in a final state, and none unaccounted for."""
+
+        async def no_more() -> bool:
+            books = await self.unaccounted()
+            assert books["unaccounted"] == 0
+            return not (books["waiting"] or books["sending"] or books["sent"])
+
+        await until(no_more, seconds=seconds, what=self.log_tail)
+
     async def metrics(self) -> str:
         return (await get(f"http://{self.internal}/metrics"))[1]
 
-    async def broadcast(self, phones: list[str], *, text: str = "Скидка 20 %", **changes: Any) -> str:
+    async def broadcast(
+        self, phones: list[str], *, text: str = "Скидка 20 %", domain: str = DOMAIN, **changes: Any
+    ) -> str:
         order = orders.BroadcastOrder.model_validate({"phones": phones, "text": text, **changes})
-        return (await self.control.broadcast(DOMAIN, order)).broadcast_id
+        return (await self.control.broadcast(domain, order)).broadcast_id
 
     async def posted(self, broadcast_id: str, *, seconds: float = 120) -> None:
         async def done() -> bool:
@@ -445,9 +462,10 @@ async def running(
     config: dict[str, Any] | None = None,
     settings: SandboxSettings | None = None,
     connected: bool = True,
+    kind: type[Stack] = Stack,
 ) -> AsyncIterator[Stack]:
     async with server.Sandbox.running(settings or sandbox_settings()) as sandbox:
-        stack = Stack(directory, sandbox, plans or (Plan(),), SHORT if config is None else config)
+        stack = kind(directory, sandbox, plans or (Plan(),), SHORT if config is None else config)
         try:
             await stack.start()
             await stack.ready()

@@ -102,10 +102,10 @@ class Prometheus:
 
 
 @contextlib.asynccontextmanager
-async def running(directory: Path, target: str) -> AsyncIterator[Prometheus]:
-    """Scrapes `target` every second, with the chart's rules in a hurry."""
+async def running(directory: Path, target: str, *, every_seconds: int = 1) -> AsyncIterator[Prometheus]:
+    """Scrapes `target`, with the chart's rules in a hurry."""
     address = f"{HOST}:{addresses.free_port(HOST)}"
-    _prepare(directory, target)
+    _prepare(directory, target, every=f"{every_seconds}s")
     with (directory / "log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             program("prometheus"),
@@ -142,11 +142,11 @@ def _hurried() -> dict[str, Any]:
     return found
 
 
-def _prepare(directory: Path, target: str) -> None:
+def _prepare(directory: Path, target: str, *, every: str) -> None:
     directory.mkdir(parents=True)
     (directory / "rules.yaml").write_text(yaml.safe_dump(_hurried()), encoding="utf-8")
     config = {
-        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "global": {"scrape_interval": every, "evaluation_interval": every},
         "rule_files": ["rules.yaml"],
         "scrape_configs": [{"job_name": "smsbridge", "static_configs": [{"targets": [target]}]}],
     }

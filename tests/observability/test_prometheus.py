@@ -1,6 +1,5 @@
 """A real Prometheus over a running stack: dashboards and rules are answered, and alerts come and go."""
 
-import re
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -12,34 +11,12 @@ from smsbridge.sandbox.faults import Fault, FaultKind
 from smsbridge.sandbox.orders import EntitiesOrder, MessageOrigin, RunOrder, SendOrder
 from smsbridge.sandbox.settings import Profile
 from tests.flow import harness
-from tests.observability import panels, prometheus
+from tests.observability import asked, prometheus
 
 pytestmark = pytest.mark.slow
 
-# Series that a provider may add, and that there may be without one. Fifty providers stay within 20,000.
-SERIES_OF_A_PROVIDER, SERIES_BESIDE = 350, 1000
-
-# Panels without an answer while all is well: what they show is a fault, or has not happened in this traffic.
-# A question that is not here must be answered, and one that is here must exist.
-EMPTY_WHILE_WELL = {
-    "batches / How they were settled / {{how}}",  # no batch was uncertain
-    "bitrix24 / Answers that are not 200 / {{door}} {{status}}",
-    "bitrix24 / What holds writing back / {{namespace}}/{{provider}} {{limit}}",  # a quick portal
-    "delivery / Closed, unknown and pretended / {{namespace}}/{{provider}} closed",
-    "delivery / Closed, unknown and pretended / {{namespace}}/{{provider}} test mode",
-    "delivery / Closed, unknown and pretended / {{profile}} unknown code",
-    "delivery / Questions to status.php / {{result}}",  # every receipt came
-    "delivery / Steps of cascades / {{namespace}}/{{provider}} SMSC's",  # profile guide's own cascade
-    "numbers / Left out, or sent unchecked / unchecked: {{why}}",  # every look-up came in time
-    "operator / Leads / leads",  # `run all` needs no lease
-    "operator / Started again / {{child}}",
-    "operator / Steps of loops that failed / {{loop}}",
-    "overview / Pauses / {{namespace}}/{{provider}} {{reason}}",
-}
 ABSENT = "+79990000097"
 OURS = '{__name__=~"smsbridge_.+"}'
-# The same of metrics that rules name.
-METRICS_ABSENT_WHILE_WELL = {"smsbridge_operator_leading"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,21 +81,6 @@ async def numbers(stack: harness.Stack) -> None:
     assert code == 0, err
 
 
-async def empty(server: prometheus.Prometheus, questions: list[panels.Question]) -> set[str]:
-    """Those that Prometheus has no answer to; AssertionError for one that it refuses."""
-    found = set()
-    for question in questions:
-        if not await server.query(panels.filled(question.expr)):
-            found.add(question.name)
-        # One provider chosen, by its name.
-        await server.query(panels.filled(question.expr, namespace="crm", provider="smsc"))
-        # Both of them: the same as all.
-        both = panels.filled(question.expr, namespace="crm", provider=panels.several("smsc", "cascade"))
-        if not await server.query(both):
-            found.add(question.name)
-    return found
-
-
 async def test_a_real_prometheus_over_a_running_stack(tmp_path: Path) -> None:
     prometheus.program("prometheus")
     cascade = {
@@ -138,45 +100,14 @@ async def test_a_real_prometheus_over_a_running_stack(tmp_path: Path) -> None:
         await harness.until(server.ready, seconds=30)
         await traffic(stack, server)
 
-        await every_choice_is_offered(server)
-        await every_question_is_answered(server)
+        await asked.every_choice_is_offered(server, "smsc", "cascade")
+        await asked.every_question_is_answered(server, "smsc", "cascade")
         await series_stay_bounded(server)
         assert await server.rule_errors() == {}
         assert await server.alerts() == set()
         await faults_are_seen_and_their_end(stack, server)
         await a_role_that_dies_is_missed(stack, server)
-        await everything_arrived(stack)
-
-
-async def every_choice_is_offered(server: prometheus.Prometheus) -> None:
-    offered = {"namespace": {"crm"}, "provider": {"smsc", "cascade"}}
-    for choice in panels.choices():
-        for namespace in (".*", "crm", panels.several("crm", "another")):
-            match = panels.filled(choice.match, namespace=namespace)
-            assert await server.label_values(choice.label, match) == offered[choice.name], choice
-
-
-async def every_question_is_answered(server: prometheus.Prometheus) -> None:
-    questions = panels.questions()
-    gaps: set[str] = set()
-
-    async def answered() -> bool:
-        """A rate needs two scrapes, a receipt its time."""
-        gaps.clear()
-        gaps.update(await empty(server, questions) - EMPTY_WHILE_WELL)
-        return not gaps
-
-    await harness.until(answered, seconds=45, what=lambda: f"no answer: {sorted(gaps)}", pause=1.0)
-    assert EMPTY_WHILE_WELL - {question.name for question in questions} == set()
-    missing = set()
-    for rule in prometheus.rules():
-        await server.query(rule["expr"])
-        for metric in set(re.findall(r"\bsmsbridge_\w+", rule["expr"])):
-            if not await server.query(metric):
-                missing.add(metric)
-        if "record" in rule and not await server.query(rule["record"]):
-            missing.add(rule["record"])
-    assert missing - METRICS_ABSENT_WHILE_WELL == set()
+        await stack.all_is_over()
 
 
 async def series_stay_bounded(server: prometheus.Prometheus) -> None:
@@ -186,8 +117,8 @@ async def series_stay_bounded(server: prometheus.Prometheus) -> None:
     samples = await server.value("scrape_samples_scraped")
     seconds = await server.value("scrape_duration_seconds")
     print(f"\n{samples:.0f} samples a scrape, {seconds * 1000:.0f} ms; {of_one:.0f} series of a provider")
-    assert of_one < SERIES_OF_A_PROVIDER
-    assert beside < SERIES_BESIDE
+    assert of_one < asked.SERIES_OF_A_PROVIDER
+    assert beside < asked.SERIES_BESIDE
 
 
 async def faults_are_seen_and_their_end(stack: harness.Stack, server: prometheus.Prometheus) -> None:
@@ -258,12 +189,3 @@ async def a_role_that_dies_is_missed(stack: harness.Stack, server: prometheus.Pr
         return "SmsbridgeRoleMissing" not in await server.alerts()
 
     await harness.until(back, seconds=60, what=stack.log_tail, pause=0.5)
-
-
-async def everything_arrived(stack: harness.Stack) -> None:
-    async def no_more() -> bool:
-        books = await stack.unaccounted()
-        assert books["unaccounted"] == 0
-        return not (books["waiting"] or books["sending"] or books["sent"])
-
-    await harness.until(no_more, seconds=60, what=stack.log_tail)

@@ -105,6 +105,28 @@ def test_merging_nothing_is_an_empty_page() -> None:
     assert metrics.merge({}) == b""
 
 
+def test_metrics_of_a_provider_go_with_it() -> None:
+    registry = CollectorRegistry()
+    sent = Counter("smsbridge_sent", "Sent.", ["namespace", "provider", "channel"], registry=registry)
+    of_providers = metrics.OfProviders(sent)
+    for name in ("stays", "goes"):
+        sent.labels("crm", name, "sms").inc()
+
+    def shown(name: str) -> float | None:
+        labels = {"namespace": "crm", "provider": name, "channel": "sms"}
+        return registry.get_sample_value("smsbridge_sent_total", labels)
+
+    of_providers.keep([("crm", "stays"), ("crm", "goes")])
+    of_providers.keep([("crm", "stays")])
+    assert (shown("stays"), shown("goes")) == (1.0, None)
+    sent.labels("crm", "goes", "sms").inc()  # what was in hand
+    of_providers.keep([("crm", "stays")])
+    assert (shown("stays"), shown("goes")) == (1.0, None)
+    sent.labels("crm", "goes", "sms").inc()  # another of that name
+    of_providers.keep([("crm", "stays"), ("crm", "goes")])
+    assert (shown("stays"), shown("goes")) == (1.0, 1.0)
+
+
 async def test_a_loop_goes_on_after_an_error_and_counts_it() -> None:
     registry = CollectorRegistry()
     errors = Counter("errors", "Errors.", ["loop"], registry=registry)

@@ -325,6 +325,8 @@ async def test_a_removal_is_tried_again_while_the_portal_is_away(store: Store, t
         await it.look()
         assert (await it.rows())["one"]["removed"]
         assert await it.codes() == {"one"}
+        place = {"namespace": "crm", "provider": "one"}
+        assert it.metrics.get_sample_value("smsbridge_provider_ready", place) is None
         await it.lab.control.clear_portal_faults(DOMAIN)
         it.lab.clock.move(10)
         await it.work()

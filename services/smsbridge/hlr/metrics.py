@@ -26,6 +26,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from smsbridge.core.errand import ErrandKind
 from smsbridge.core.provider import Provider
+from smsbridge.runtime import metrics
 from smsbridge.store.lookups import Ended
 
 _PROVIDER = ("namespace", "provider")
@@ -142,6 +143,23 @@ class HlrMetrics:
             _PROVIDER,
             registry=registry,
         )
+
+        self._of_providers = metrics.OfProviders(
+            self.lookups,
+            self.refused,
+            self.requests,
+            self.spent,
+            self.errands,
+            self.carrier_requests,
+            self.verifications,
+            self.verified_entities,
+            self.verified_numbers,
+            self.verification_spent,
+        )
+
+    def keep(self, providers: Iterable[Provider]) -> None:
+        """Forgets all others."""
+        self._of_providers.keep((one.namespace, one.name) for one in providers)
 
     def settled(self, provider: Provider, ended: Ended) -> None:
         """Roubles of one settlement."""

@@ -131,7 +131,7 @@ class Role:
         await self._http.__aenter__()
         await self._view.start()
         await self._server.start([SERVICE_NAME])
-        self._loops.start("measure", self._lookups.measure, pause_seconds=self._settings.measure_seconds)
+        self._loops.start("measure", self._measure, pause_seconds=self._settings.measure_seconds)
         self._loops.start(
             "measure_errands", self._errands.measure, pause_seconds=self._settings.measure_seconds
         )
@@ -156,6 +156,10 @@ class Role:
 
     async def ready(self) -> str:
         return await self._store.check()
+
+    async def _measure(self) -> None:
+        await self._lookups.measure()
+        self._metrics.keep(self._registry.all())
 
     def _wake_verifications(self) -> None:
         """One may be free."""

@@ -233,6 +233,8 @@ class Provisioner:
         """Unregisters, and in the end erases. True where the portal is to be asked again soon."""
         living = [other for other in self._contents.providers.values() if not other.removed]
         named = any(_label(other) == _label(provider) for other in living)
+        if not named:
+            self._metrics.forget(provider)  # nobody is to be alerted by what is gone
         kept_ms = self._contents.now_ms - provider.removed_at_ms
         if kept_ms >= self._settings.removed_kept_seconds * 1000:
             await self._registry.erase(provider.uid)
@@ -316,9 +318,7 @@ class Provisioner:
             await self._registry.put_state(namespace, name, change.new.to_json())
             _log_change(change)
         self._last[change.label] = change.new
-        if change.provider is not None and change.provider.removed:
-            self._metrics.forget(change.provider)  # nobody is to be alerted by what is gone
-        elif change.provider is not None:
+        if change.provider is not None and not change.provider.removed:
             self._metrics.show(change.provider, change.new)
         self._shown(change)
 

@@ -1,8 +1,12 @@
-"""Prometheus text: of one registry, and of several processes put together under a label that names each."""
+"""Prometheus text: of one registry, and of several processes put together under a label that names each.
 
-from collections.abc import Mapping
+And what all metrics of providers have in common: they go when their provider goes.
+"""
+
+from collections.abc import Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.metrics import MetricWrapperBase
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -46,3 +50,23 @@ def _labelled(line: str, *, label: str, addition: str) -> str:
         return line
     comma = "" if labels.startswith("}") else ","
     return f"{line[:brace]}{{{addition}{comma}{labels}"
+
+
+class OfProviders:
+    """Metrics with the labels `namespace` and `provider`: nobody is to be alerted by what is gone, and names
+    that come and go must not add up.
+    """
+
+    def __init__(self, *metrics: MetricWrapperBase) -> None:
+        self._metrics = metrics
+        self._known: frozenset[tuple[str, str]] = frozenset()
+        self._gone: frozenset[tuple[str, str]] = frozenset()
+
+    def keep(self, places: Iterable[tuple[str, str]]) -> None:
+        """Forgets all but these (namespace, provider)."""
+        wanted = frozenset(places)
+        gone = self._known - wanted
+        for namespace, provider in (gone | self._gone) - wanted:  # twice: work in hand may count once more
+            for metric in self._metrics:
+                metric.remove_by_labels({"namespace": namespace, "provider": provider})
+        self._known, self._gone = wanted, gone

@@ -25,12 +25,13 @@ smsbridge_loop_errors_total{loop}
 `result` of a request is a word of `effects.Effect`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from smsbridge.core import cascade
 from smsbridge.core.provider import Provider
+from smsbridge.runtime import metrics
 from smsbridge.runtime.binding import Binding
 
 PAUSE, STORE_MEMORY, PERMITS, LINGER = "pause", "store_memory", "account_permits", "batching_linger"
@@ -100,6 +101,18 @@ class SenderMetrics:
             (*_PROVIDER, "channel", "estimated"),
             registry=registry,
         )
+        self._of_providers = metrics.OfProviders(
+            self.batch_numbers,
+            self.batches,
+            self.batch_size,
+            self.send_seconds,
+            self.settled,
+            self.left_out,
+            self.saved,
+            self.unchecked,
+            self.held_apart,
+            self.cost,
+        )
         self.binding = Binding((PAUSE, STORE_MEMORY, PERMITS, LINGER), registry=registry)
         self.store_answers = Gauge("smsbridge_store_answers", "1 while the store answers.", registry=registry)
         self.persistence = Gauge(
@@ -116,6 +129,11 @@ class SenderMetrics:
         self.loop_errors = Counter(
             "smsbridge_loop_errors", "Steps of background loops that failed.", ("loop",), registry=registry
         )
+
+    def keep(self, providers: Sequence[Provider]) -> None:
+        """Forgets all others. A removed one is held back by nothing: what waits there fails."""
+        self._of_providers.keep((one.namespace, one.name) for one in providers)
+        self.binding.keep((one.namespace, one.name) for one in providers if not one.removed)
 
     def known(self, providers: Iterable[Provider]) -> None:
         """What rules ask for is there from the start: a rate sees nothing of a counter's first value."""

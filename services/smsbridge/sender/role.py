@@ -228,7 +228,5 @@ class Role:
         self._metrics.memory.set(self._memory)
 
     async def _measure(self) -> None:
-        self._metrics.binding.keep(
-            (one.namespace, one.name) for one in self._registry.all() if not one.removed
-        )
+        self._metrics.keep(self._registry.all())
         self._queues.show(await self._service.describe())

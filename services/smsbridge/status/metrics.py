@@ -46,6 +46,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from smsbridge.core.provider import Provider
+from smsbridge.runtime import metrics
 from smsbridge.runtime.binding import Binding
 from smsbridge.status import verdict
 from smsbridge.status.ages import Ages
@@ -125,6 +126,15 @@ class StatusMetrics:
             _PROVIDER,
             registry=registry,
         )
+        self._of_providers = metrics.OfProviders(
+            self.applied,
+            self.test_mode,
+            self.closed,
+            self.legs,
+            self.portal_updates,
+            self.portal_answers,
+            self.fell_back,
+        )
         self.binding = Binding((PORTAL_OPERATING, PORTAL_REQUESTS), registry=registry)
         self.ledgers = Ledgers()
         registry.register(self.ledgers)
@@ -151,7 +161,9 @@ class StatusMetrics:
         """What the store counts, by provider uid; the whole picture."""
         self.ledgers.update(ledgers)
         self.ages.update(ledgers)
-        self.binding.keep((provider.namespace, provider.name) for provider, _ in ledgers.values())
+        places = frozenset((provider.namespace, provider.name) for provider, _ in ledgers.values())
+        self._of_providers.keep(places)
+        self.binding.keep(places)
 
     def show_savings(self, found: Iterable[tuple[Provider, Decimal]]) -> None:
         """The whole picture. A removed provider and its successor share a name: they are added up."""

@@ -73,7 +73,12 @@ class StoreSettings(BaseModel):
     )
     wait_ms: int = Field(400, ge=50, description="How long such a confirmation may take (ms).")
     timeout_seconds: float = Field(5.0, description="How long one command may take (s).")
-    max_connections: int = Field(64, description="Connections of one process at most.")
+    max_connections: int = Field(
+        512,
+        ge=1,
+        description="Connections of one process to one server at most. What finds all of them in use waits "
+        "for one as long as `timeout_seconds`; behind Sentinel and in a Cluster it fails and is tried again.",
+    )
     claim_below_memory: float = Field(
         0.80, description="Share of maxmemory above which nothing more is claimed."
     )

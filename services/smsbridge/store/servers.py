@@ -258,7 +258,17 @@ def _one(address: Address) -> Any:
     tls = _tls(address)
     tls.pop("ssl", None)  # the scheme says so
     common = _common(address)
-    return driver.Redis.from_url(plain, max_connections=address.max_connections, **common, **tls, **_once())
+    # Fifty providers have some hundred loops, and a change of the registry wakes them all at once: what finds
+    # every connection in use waits for one, where the driver's usual pool would refuse it.
+    pool = driver.BlockingConnectionPool.from_url(
+        plain,
+        max_connections=address.max_connections,
+        timeout=address.timeout_seconds,
+        **common,
+        **tls,
+        **_once(),
+    )
+    return driver.Redis.from_pool(pool)
 
 
 def _common(address: Address) -> dict[str, Any]:
