@@ -1,6 +1,7 @@
 """core <-> protobuf: enums, messages, errors. Every word both ways, and what a newer peer may say."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from decimal import Decimal
 
 import grpc
@@ -69,6 +70,16 @@ OUTGOING = rpc_message.Outgoing(
 
 def test_a_message_survives_both_ways() -> None:
     assert rpc_message.from_proto(rpc_message.to_proto(OUTGOING)) == OUTGOING
+
+
+@pytest.mark.parametrize("report_to", [message.ReportTo.PORTAL, message.ReportTo.ROBOT])
+@pytest.mark.parametrize("message_id", ["m", ""])
+def test_a_message_has_one_id_on_both_sides(message_id: str, report_to: message.ReportTo) -> None:
+    one = replace(OUTGOING, message_id=message_id, dedupe_key="key", report_to=report_to)
+    proto = rpc_message.to_proto(one)
+    assert rpc_message.id_of(proto) == rpc_message.from_proto(proto).id == one.id
+    proto.ClearField("origin")
+    assert rpc_message.id_of(proto) == one.id
 
 
 def test_what_an_older_caller_leaves_out_has_defaults() -> None:

@@ -310,6 +310,20 @@ async def test_a_full_store_stops_claiming_then_accepting(
         await all_sent(sender, 2)
 
 
+@pytest.mark.parametrize("bad_at", [0, 1])
+async def test_a_message_without_an_origin_is_refused_alone(
+    store: connection.Store, sandbox: server.Sandbox, bad_at: int
+) -> None:
+    async with senders.running(store, sandbox, provider(sandbox)) as sender:
+        wanted = [message.to_proto(messages.outgoing(n, accepted_at_ms=now_ms())) for n in range(2)]
+        wanted[bad_at].ClearField("origin")
+        answers = await sender.client.submit(wanted)
+        expected = [Submitted.ACCEPTED, Submitted.ACCEPTED]
+        expected[bad_at] = Submitted.REFUSED
+        assert [enums.SUBMITTED.to_core(answer.result) for answer in answers] == expected
+        await all_sent(sender, 1)
+
+
 async def test_a_removed_provider_fails_what_waits(store: connection.Store, sandbox: server.Sandbox) -> None:
     gone = provider(sandbox, paused=True)
     async with senders.running(store, sandbox, gone) as sender:

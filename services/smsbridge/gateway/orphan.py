@@ -12,7 +12,6 @@ from pathlib import Path
 from google.protobuf.message import DecodeError
 
 from smsbridge.api.v1 import sender_pb2
-from smsbridge.core import errors
 from smsbridge.gateway import drain
 from smsbridge.gateway.journal import Aside, Journal, Kind, Sealer
 from smsbridge.gateway.journal_thread import BUSY_SECONDS
@@ -93,8 +92,8 @@ def _told(one: Aside) -> SetAside:
     entry = one.entry
     message_id = ""
     if entry.kind is Kind.MESSAGE and entry.payload is not None:
-        with contextlib.suppress(DecodeError, errors.InputError):
-            message_id = rpc_message.from_proto(sender_pb2.OutgoingMessage.FromString(entry.payload)).id
+        with contextlib.suppress(DecodeError):
+            message_id = rpc_message.id_of(sender_pb2.OutgoingMessage.FromString(entry.payload))
     return SetAside(entry.kind, entry.provider_uid, message_id, entry.door_at_ms, one.at_ms, one.reason)
 
 

@@ -84,7 +84,7 @@ class SenderClient:
 
         The call belongs to the trace of its first message; each has one of its own by its id.
         """
-        first = tracing.id_of(rpc_message.from_proto(messages[0]).id) if messages else ""
+        first = tracing.id_of(rpc_message.id_of(messages[0])) if messages else ""
         with tracing.within(first):
             response = await _once(
                 "sender",

@@ -36,9 +36,7 @@ class Outgoing:
     @property
     def id(self) -> str:
         """The portal's message_id, else one that follows from the caller's key: a repeat is known again."""
-        if self.message_id:
-            return self.message_id
-        return hashlib.sha256(f"{self.report_to}\0{self.dedupe_key}".encode()).hexdigest()[:32]
+        return self.message_id or _id_by_key(self.report_to, self.dedupe_key)
 
 
 def to_proto(outgoing: Outgoing) -> sender_pb2.OutgoingMessage:
@@ -89,7 +87,7 @@ def from_proto(given: sender_pb2.OutgoingMessage) -> Outgoing:
         text=given.text,
         origin=enums.ORIGIN.required(given.origin, field="origin"),
         accepted_at_ms=given.accepted_at_ms,
-        report_to=enums.REPORT_TO.or_default(given.report_to, message.ReportTo.PORTAL),
+        report_to=_report_to(given),
         dedupe_key=given.dedupe_key,
         event_token=given.event_token,
         route=enums.ROUTE.to_core(given.route),
@@ -100,6 +98,19 @@ def from_proto(given: sender_pb2.OutgoingMessage) -> Outgoing:
         code=given.code,
         attempt=given.attempt or 1,
     )
+
+
+def id_of(given: sender_pb2.OutgoingMessage) -> str:
+    """`Outgoing.id`, also of one that `from_proto` would refuse: that is for the sender to say."""
+    return given.message_id or _id_by_key(_report_to(given), given.dedupe_key)
+
+
+def _report_to(given: sender_pb2.OutgoingMessage) -> message.ReportTo:
+    return enums.REPORT_TO.or_default(given.report_to, message.ReportTo.PORTAL)
+
+
+def _id_by_key(report_to: message.ReportTo, key: str) -> str:
+    return hashlib.sha256(f"{report_to}\0{key}".encode()).hexdigest()[:32]
 
 
 def without_surrogates(text: str) -> str:
