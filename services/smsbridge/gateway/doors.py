@@ -193,12 +193,13 @@ class Doors:
     async def _take_message(
         self, door: Door, outgoing: rpc_message.Outgoing, *, weight: int, started: float
     ) -> web.Response:
-        with tracing.within(tracing.id_of(outgoing.id)):
+        message_id = outgoing.id
+        with tracing.within(tracing.id_of(message_id)):
             accepted = await self._accepting.message(outgoing, weight=weight)
         seconds = self._monotonic() - started
         self._metrics.accepted(outgoing.origin, accepted)
         self._metrics.accept_seconds.observe(seconds)
-        tracing.span(tracing.Span.DOOR, outgoing.id, seconds=seconds, door=door.value, result=accepted.value)
+        tracing.span(tracing.Span.DOOR, message_id, seconds=seconds, door=door.value, result=accepted.value)
         return self._refusal(door, 503) if accepted is Accepted.LOST else _ok()
 
     async def _step(

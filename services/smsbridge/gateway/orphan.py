@@ -4,7 +4,7 @@ Drained, application events stay: they need a gateway, and are void once their t
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -75,16 +75,12 @@ async def set_aside(
     """Those that there are, or were until now. Raises ConfigError where the journal is in use or cannot be
     read.
     """
-    journal = Journal(folder, keyring, now_ms=now_ms)
-    await journal.open(create=False, busy_seconds=busy_seconds)
-    try:
+    async with _opened(folder, keyring, now_ms=now_ms, busy_seconds=busy_seconds) as journal:
         found = await journal.asides()
         if settle is Settle.AGAIN:
             await journal.put_back(found)
         elif settle is Settle.FORGET:
             await journal.forget(found)
-    finally:
-        await journal.close()
     return [_told(one) for one in found]
 
 
@@ -113,9 +109,7 @@ async def drain_directory(
 ) -> DrainReport:
     """Raises ConfigError where the journal is in use or cannot be read."""
     settings = settings or GatewaySettings()
-    journal = Journal(folder, keyring, now_ms=now_ms)
-    await journal.open(create=False, busy_seconds=busy_seconds)
-    try:
+    async with _opened(folder, keyring, now_ms=now_ms, busy_seconds=busy_seconds) as journal:
         found = dict(journal.depths)
         owners = drain.owners(
             sender=clients.sender,
@@ -135,5 +129,16 @@ async def drain_directory(
             left=dict(journal.depths),
             set_aside=dict(journal.set_asides),
         )
+
+
+@contextlib.asynccontextmanager
+async def _opened(
+    folder: Path, keyring: Sealer, *, now_ms: Callable[[], int], busy_seconds: float
+) -> AsyncIterator[Journal]:
+    """Raises ConfigError where there is none, it is in use, or it cannot be read."""
+    journal = Journal(folder, keyring, now_ms=now_ms)
+    await journal.open(create=False, busy_seconds=busy_seconds)
+    try:
+        yield journal
     finally:
         await journal.close()

@@ -89,14 +89,14 @@ def within(trace_id: str) -> Iterator[None]:
 
 def add_to_log(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """A processor of the log."""
-    if trace_id := _current.get():
+    if trace_id := current():
         event.setdefault("trace_id", trace_id)
     return event
 
 
 def metadata() -> tuple[tuple[str, str], ...]:
     """Of a gRPC call that is made now."""
-    trace_id = _current.get()
+    trace_id = current()
     return ((TRACEPARENT, f"00-{trace_id}-{root_of(trace_id)}-01"),) if trace_id else ()
 
 
