@@ -68,6 +68,7 @@ SHORT: dict[str, Any] = {
         "not_found_first_seconds": 0.3,
         "portal_retry_seconds": 0.5,
         "portal_parked_seconds": 1.0,
+        "savings_seconds": 1.0,
     },
     "store": {
         "times": {

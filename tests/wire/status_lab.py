@@ -52,6 +52,7 @@ SHORT: dict[str, Any] = {
     "watch_seconds": 0.02,
     "placing_seconds": 0.05,
     "metrics_seconds": 0.05,
+    "savings_seconds": 0.05,
     "stop_grace_seconds": 2.0,
 }
 TIMES = {"portal_quiet_ms": 0, "portal_flight_ms": 600, "first_poll_ms": 60_000}

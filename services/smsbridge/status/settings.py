@@ -86,6 +86,11 @@ class StatusSettings(BaseModel):
         gt=0,
         description="How often figures that are kept in the store are read for /metrics (s).",
     )
+    savings_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        description="How often what today's cascades saved is worked out for /metrics (s).",
+    )
     stop_grace_seconds: float = Field(
         default=10.0, gt=0, description="Time to finish what is in hand when stopping (s)."
     )
